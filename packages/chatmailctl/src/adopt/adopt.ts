@@ -1,0 +1,171 @@
+/**
+ * [io] `chatmailctl adopt`: makes a relay of the Python and Rust stack one that `apply` can take over in place. It copies what is to be
+ * kept to where ours looks (chatmail.ini, certificate, the account with the authority) and allows apply to replace the rest. Mailboxes,
+ * passwords, the DKIM key and tokens are used where they are. No service is touched.
+ */
+
+import { createPrivateKey, hash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type Config, EXIT_CONFIG, ExitError, parseConfig } from '#core';
+import { exists, type Host, makeOwnDirectory, readText, writePath } from '../apply/host.ts';
+import { isOurs } from '../apply/plan.ts';
+import { init } from '../init/init.ts';
+import { certificatePaths } from '../production-layout.ts';
+import { ACME_STATE } from '../render/tls.ts';
+import { inspectCertificate } from '../tls/certificate.ts';
+import { writeAdoption } from './adoption-file.ts';
+import {
+  type Adoption,
+  adoptedConfig,
+  INHERITED_CONFIG,
+  KEPT_UNITS,
+  listed,
+  REPLACED_FILES,
+  REPLACED_UNITS,
+  STOPPED_UNITS,
+} from './inherited.ts';
+
+const CONFIG = '/etc/chatmail/chatmail.ini';
+const WEB_PAGES = '/var/www/html';
+
+/**
+ * Imports what the relay has and says what it did.
+ *
+ * @throws ExitError 78 when there is no such relay, or its configuration has a mistake
+ */
+export async function adopt(host: Host, print: (line: string) => void): Promise<void> {
+  const inherited = await readText(host, INHERITED_CONFIG);
+  if (inherited === undefined) {
+    throw new ExitError(EXIT_CONFIG, `there is no ${INHERITED_CONFIG}: no relay set up by cmdeploy is on this machine`);
+  }
+  const config = await adoptConfig(host, inherited, print);
+  await init(host, config.mail_domain, CONFIG, print);
+  await adoptCertificate(host, config, print);
+  const adoption = await survey(host);
+  await writeAdoption(host, adoption);
+  await report(host, config, adoption, print);
+}
+
+async function adoptConfig(host: Host, inherited: string, print: (line: string) => void): Promise<Config> {
+  const before = parseConfig(inherited, INHERITED_CONFIG);
+  const existing = await readText(host, CONFIG);
+  if (existing !== undefined) {
+    const config = parseConfig(existing, CONFIG);
+    if (config.mail_domain === before.mail_domain) return config;
+    throw new ExitError(
+      EXIT_CONFIG,
+      `${CONFIG} is for ${config.mail_domain}, ${INHERITED_CONFIG} for ${before.mail_domain}; remove the wrong one`,
+    );
+  }
+  for (const warning of before.warnings) print(`note  ${warning}`);
+  const hasPages = await exists(host, `${WEB_PAGES}/index.html`);
+  // An address without its brackets: the directory of relays that had no name yet.
+  const plain = `/home/vmail/mail/${before.mail_domain}`;
+  const isPlain =
+    plain !== before.mailboxes_dir && !(await exists(host, before.mailboxes_dir)) && (await exists(host, plain));
+  const text = adoptedConfig(inherited, {
+    webPages: hasPages ? WEB_PAGES : undefined,
+    mailboxes: isPlain ? plain : undefined,
+  });
+  const config = parseConfig(text, CONFIG);
+  await writePath(host, CONFIG, text, { mode: 0o644 });
+  print(`made  ${CONFIG}, from ${INHERITED_CONFIG}${hasPages ? `, with the pages of ${WEB_PAGES}` : ''}`);
+  return config;
+}
+
+/** Copies the certificate and, for one of an authority, the account: a CAA record may name it. */
+async function adoptCertificate(host: Host, config: Config, print: (line: string) => void): Promise<void> {
+  const paths = certificatePaths(config);
+  if (paths.kind === 'external') return;
+  const [chainPath, keyPath] =
+    paths.kind === 'self'
+      ? ['/etc/ssl/certs/mailserver.pem', '/etc/ssl/private/mailserver.key']
+      : [`/var/lib/acme/live/${config.mail_domain}/fullchain`, `/var/lib/acme/live/${config.mail_domain}/privkey`];
+  const [chain, key] = [await readText(host, chainPath), await readText(host, keyPath)];
+  if (chain !== undefined && key !== undefined) {
+    const info = inspectCertificate(chain, key, config.mail_domain);
+    if ('problem' in info || !info.matchesName) {
+      print(
+        `note  ${chainPath} is not used: it ${'problem' in info ? info.problem : `is not for ${config.mail_domain}`}`,
+      );
+    } else if (paths.kind === 'self' || !(await exists(host, paths.chain))) {
+      await writePath(host, paths.key, key, { mode: 0o600 });
+      await writePath(host, paths.chain, chain, { mode: 0o644 });
+      print(`made  ${paths.chain}, a copy of ${chainPath}`);
+    }
+  }
+  if (paths.kind === 'acme') await adoptAccount(host, config, print);
+}
+
+/** The key of acmetool's account; the rest dehydrated asks the authority for. */
+async function adoptAccount(host: Host, { acme_directory_url }: Config, print: (line: string) => void): Promise<void> {
+  const accounts = `/var/lib/acme/accounts/${acme_directory_url.replace(/^https:\/\//, '').replaceAll('/', '%2f')}`;
+  const [id] = (await readdir(host.root + accounts).catch(() => [])).sort();
+  const key = id === undefined ? undefined : await readText(host, `${accounts}/${id}/privkey`);
+  const files = accountFiles(acme_directory_url, key ?? '');
+  if (key === undefined || (await exists(host, Object.keys(files)[0]!))) return;
+  if (!isRsaKey(key)) {
+    print(
+      "note  acmetool's account has a key dehydrated cannot use; it makes an account of its own, so a CAA record must change",
+    );
+    return;
+  }
+  for (const [path, text] of Object.entries(files)) {
+    for (const directory of [ACME_STATE, dirname(dirname(path)), dirname(path)]) {
+      await makeOwnDirectory(host, directory, 0o700, { uid: 0, gid: 0 });
+    }
+    await writePath(host, path, text, { mode: 0o600 });
+  }
+  print("made  dehydrated's account with the authority, from the key of acmetool's: a CAA record may name it");
+}
+
+/** What dehydrated 0.7 takes for an account; the directory is the authority's URL in base64. */
+export function accountFiles(directoryUrl: string, key: string): Record<string, string> {
+  const directory = `${ACME_STATE}/accounts/${Buffer.from(`${directoryUrl}\n`).toString('base64url')}`;
+  // Without the second it asks in a way that authorities need not answer.
+  return { [`${directory}/account_key.pem`]: key, [`${directory}/registration_info.json`]: '{}\n' };
+}
+
+function isRsaKey(text: string): boolean {
+  try {
+    return createPrivateKey(text).asymmetricKeyType === 'rsa';
+  } catch {
+    return false;
+  }
+}
+
+async function survey(host: Host): Promise<Adoption> {
+  const files: Record<string, string> = {};
+  const paths = [...REPLACED_FILES, ...REPLACED_UNITS.map((unit) => `/etc/systemd/system/${unit}`)];
+  for (const path of paths) {
+    const text = await readText(host, path);
+    if (text !== undefined && !isOurs(text)) files[path] = hash('sha256', text);
+  }
+  const nginx = await readText(host, '/etc/nginx/nginx.conf');
+  const needsNginxConf =
+    nginx !== undefined && (isOurs(nginx) || !/^\s*include\s+\/etc\/nginx\/conf\.d\//m.test(nginx));
+  if (!needsNginxConf) delete files['/etc/nginx/nginx.conf'];
+  return { version: 1, files, needsNginxConf };
+}
+
+async function report(host: Host, config: Config, adoption: Adoption, print: (line: string) => void): Promise<void> {
+  const accounts = (await readdir(host.root + config.mailboxes_dir).catch(() => [])).filter((name) =>
+    name.includes('@'),
+  );
+  const present = async (units: readonly string[]) => {
+    const found = await Promise.all(
+      units.map(
+        async (unit) =>
+          (await exists(host, `/etc/systemd/system/${unit}`)) || (await exists(host, `/lib/systemd/system/${unit}`)),
+      ),
+    );
+    return units.filter((_, index) => found[index]);
+  };
+  print(`keep  ${accounts.length} accounts in ${config.mailboxes_dir}: mail, passwords, days of last login`);
+  print('keep  device tokens and waiting pushes: metadata-push imports them at its first start');
+  print(`keep  running: ${listed(await present(KEPT_UNITS))}`);
+  print(`next  apply replaces ${listed(Object.keys(adoption.files))}`);
+  print(`next  apply stops ${listed(await present(STOPPED_UNITS))}`);
+  print('Nothing of this has changed the running relay. See what apply would do: chatmailctl apply --dry-run');
+}

@@ -1,0 +1,93 @@
+/**
+ * [io] `chatmailctl apply --undo`, and what apply does by itself when something fails: files as before, units as before, and the servers
+ * told of it.
+ */
+
+import { EXIT_CONFIG, ExitError } from '#core';
+import { lastBackup, type Manifest, restoreBackup, retireBackup } from './backup.ts';
+import { exists, type Host } from './host.ts';
+import { alone, clearPending, markPending } from './pending.ts';
+import { type Note, readUnitStates, requireSystemd } from './services.ts';
+import { DAEMONS, isServer, SERVERS } from './units.ts';
+
+/**
+ * Undoes the last apply that was not undone yet.
+ *
+ * @throws ExitError 78 when there is none, or a server does not start with what was restored; 75 when an apply is at work
+ */
+export async function undo(host: Host, print: Note, note: Note): Promise<void> {
+  await requireSystemd(host);
+  await alone(host, async () => await undoLast(host, print, note));
+}
+
+async function undoLast(host: Host, print: Note, note: Note): Promise<void> {
+  const backup = await lastBackup(host);
+  if (!backup)
+    throw new ExitError(EXIT_CONFIG, 'there is no backup to go back to: nothing was applied, or all of it was undone');
+  for (const { path, was } of backup.manifest.files) print(`${was ? 'restore' : 'remove '}  ${path}`);
+  await markPending(host);
+  await putBack(host, backup, note);
+  await clearPending(host);
+  print(`The machine is as it was before ${backup.directory.replace(/.*\//, '')}.`);
+}
+
+/**
+ * Restores a backup, and starts the servers with it. A file or unit that makes trouble does not keep the others from coming back.
+ *
+ * @param told the servers that may have read what is taken back; the others, and our daemons when it is none, go on undisturbed
+ * @throws ExitError 78 with all that went wrong, when everything that can be done is done
+ */
+export async function putBack(
+  host: Host,
+  { directory, manifest }: { directory: string; manifest: Manifest },
+  note: Note,
+  told: readonly string[] = SERVERS,
+): Promise<void> {
+  const problems: string[] = [];
+  const systemctl = async (...args: string[]) => {
+    const { code, output } = await host.run('systemctl', args);
+    if (code !== 0) problems.push(`systemctl ${args.join(' ')}: ${output.trim() || `exit code ${code}`}`);
+    return code === 0;
+  };
+  // While their files are still there: systemd cannot disable what it does not know.
+  const ours = manifest.enabledUnits.filter((unit) => !isServer(unit));
+  const haveStarted = told.length === SERVERS.length;
+  if (haveStarted && ours.length > 0) await systemctl('disable', '--now', ...ours);
+  const lost = await restoreBackup(host, directory, manifest);
+  // What is not all restored can be undone again.
+  if (lost.length === 0) await retireBackup(host, directory);
+  const services = new Set(manifest.files.map(({ service }) => service));
+  if (services.has('systemd')) await systemctl('daemon-reload');
+  if (services.has('journald')) await systemctl('restart', 'systemd-journald.service');
+  if (manifest.retiredUnits.length > 0) await systemctl('enable', '--now', ...manifest.retiredUnits);
+  const gone = [...manifest.enabledUnits, ...manifest.retiredUnits];
+  for (const daemon of DAEMONS) if (haveStarted && !gone.includes(daemon)) await systemctl('try-restart', daemon);
+  for (const unit of (await concernedServers(host, manifest)).filter((name) => told.includes(name))) {
+    // Debian's answer to "No configuration" is no main.cf: there is nothing to start with.
+    const isBare = unit === 'postfix.service' && !(await exists(host, '/etc/postfix/main.cf'));
+    const verb = isBare ? 'stop' : unit === 'nginx.service' ? 'reload-or-restart' : 'restart';
+    if (await systemctl(verb, unit))
+      note(`${unit}: ${isBare ? 'stopped, it had no configuration before' : VERBS[verb]}`);
+  }
+  if (lost.length > 0) {
+    const all = [...lost, ...problems].join('; ');
+    throw new ExitError(EXIT_CONFIG, `not all is as before: ${all}; chatmailctl apply --undo tries again`);
+  }
+  if (problems.length > 0) throw new ExitError(EXIT_CONFIG, `the files are as before, but ${problems.join('; ')}`);
+}
+
+const VERBS = { restart: 'restarted', stop: 'stopped', 'reload-or-restart': 'reloaded' } as const;
+
+/** The servers whose files, or drop-ins of their units, a backup has. */
+async function concernedServers(host: Host, { files }: Manifest): Promise<string[]> {
+  const states = await readUnitStates(host, SERVERS);
+  return states
+    .filter(({ name, isInstalled }) => {
+      const server = name.replace('.service', '');
+      return (
+        isInstalled &&
+        files.some(({ service, path }) => service === server || path.startsWith(`/etc/systemd/system/${server}`))
+      );
+    })
+    .map(({ name }) => name);
+}

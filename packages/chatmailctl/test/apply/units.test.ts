@@ -1,0 +1,124 @@
+import t from 'tap';
+import type { Change } from '../../src/apply/plan.ts';
+import { parseUnitStates, planServices, relayUnits, unitFileOf, unitsToEnable } from '../../src/apply/units.ts';
+import { HEADER } from '../../src/layout.ts';
+
+const OURS = { text: `# ${HEADER}\ninet_protocols = all\n`, mode: 0o644 };
+const STOCK = { text: 'stock', mode: 0o644 };
+const change = (
+  path: string,
+  service: Change['service'],
+  before: Change['before'] = OURS,
+  after: Change['after'] = { ...OURS, text: `${OURS.text}x = 1\n` },
+): Change => ({ path, service, before, after });
+const NOTHING = { daemonReload: false, sysctl: [], restartJournal: false, sockets: [], restart: [], reload: [] };
+
+t.test('who restarts and who reloads', async (t) => {
+  const rows: [Change[], { configChanged?: boolean; readCertificate?: string[] }, object, string][] = [
+    [[], {}, {}, 'nothing'],
+    [[change('/etc/postfix/tls_policy', 'postfix')], {}, { reload: ['postfix.service'] }, 'a table'],
+    [[change('/etc/postfix/main.cf', 'postfix', STOCK)], {}, { restart: ['postfix.service'] }, 'it was not ours'],
+    [
+      [change('/etc/postfix/main.cf', 'postfix', OURS, { ...OURS, text: 'inet_protocols = ipv4' })],
+      {},
+      { restart: ['postfix.service'] },
+      'Postfix reads that only when it starts',
+    ],
+    [[change('/etc/dovecot/dovecot.conf', 'dovecot')], {}, { reload: ['dovecot.service'] }, 'Dovecot can reload'],
+    [
+      [change('/etc/dovecot/chatmail-log.sed', 'dovecot'), change('/etc/postfix/chatmail-log.sed', 'postfix')],
+      {},
+      { restart: ['postfix.service', 'dovecot.service'] },
+      'what the log runs through is started with the server',
+    ],
+    [
+      [change('/etc/systemd/system/dovecot.service.d/50-chatmail.conf', 'systemd', undefined)],
+      {},
+      { daemonReload: true, restart: ['dovecot.service'] },
+      'a limit of the unit',
+    ],
+    [
+      [change('/etc/systemd/system/postfix@-.service.d/50-chatmail.conf', 'systemd', undefined)],
+      {},
+      { daemonReload: true, restart: ['postfix.service'] },
+      "Debian 12's instance",
+    ],
+    [
+      [change('/etc/systemd/system/doveauth-http.socket.d/50-chatmail.conf', 'systemd', undefined)],
+      {},
+      { daemonReload: true, sockets: ['doveauth-http.socket'] },
+      'a socket',
+    ],
+    [
+      [],
+      { configChanged: true },
+      { reload: ['filtermail.service', 'doveauth.service', 'metadata-push.service'] },
+      'chatmail.ini',
+    ],
+    [
+      [change('/etc/systemd/system/filtermail.service.d/50-chatmail.conf', 'systemd')],
+      { configChanged: true },
+      { daemonReload: true, restart: ['filtermail.service'], reload: ['doveauth.service', 'metadata-push.service'] },
+      'one that starts again reads it anyway',
+    ],
+    [[], { readCertificate: ['nginx.service'] }, { reload: ['nginx.service'] }, 'a new certificate'],
+    [
+      [change('/etc/sysctl.d/60-chatmail.conf', 'sysctl')],
+      {},
+      { sysctl: ['/etc/sysctl.d/60-chatmail.conf'] },
+      'kernel',
+    ],
+    [[{ ...change('/etc/sysctl.d/60-chatmail.conf', 'sysctl'), after: undefined }], {}, {}, 'a file that is gone'],
+    [[change('/var/lib/chatmail/web/index.html', 'web')], {}, {}, 'a page'],
+  ];
+  for (const [changes, { configChanged = false, readCertificate = [] }, expected, why] of rows) {
+    t.same(planServices(changes, { configChanged, readCertificate }), { ...NOTHING, ...expected }, why);
+  }
+});
+
+t.test('what systemd answers', async (t) => {
+  const names = ['a.socket', 'b.timer', 'c.service', 'doveauth.service'];
+  const output = `Id=a.socket
+LoadState=loaded
+UnitFileState=enabled
+ActiveState=active
+
+Id=b.timer
+LoadState=loaded
+UnitFileState=disabled
+ActiveState=inactive
+
+LoadState=not-found
+Id=c.service
+UnitFileState=
+ActiveState=inactive
+
+Id=doveauth.service
+LoadState=loaded
+UnitFileState=enabled
+ActiveState=inactive
+`;
+  const states = parseUnitStates(names, output);
+  t.same(
+    states.map(({ isInstalled, isEnabled, isActive }) => [isInstalled, isEnabled, isActive]),
+    [
+      [true, true, true],
+      [true, false, false],
+      [false, false, false],
+      [true, true, false],
+    ],
+  );
+  t.same(unitsToEnable(states), ['b.timer', 'c.service'], 'a daemon that has ended for lack of work is left alone');
+  const failed = parseUnitStates(['doveauth.service'], 'LoadState=loaded\nUnitFileState=enabled\nActiveState=failed\n');
+  t.same(unitsToEnable(failed), ['doveauth.service'], 'one that a wrong configuration has ended is not');
+});
+
+t.test('the units of a relay', async (t) => {
+  const paths = ['/etc/systemd/system/chatmail-tls.timer', '/etc/systemd/system/chatmail-tls.service', '/etc/x.timer'];
+  const units = relayUnits(false, paths);
+  t.ok(units.includes('chatmail-tls.timer'));
+  t.notOk(units.includes('chatmail-tls.service'), 'the timer starts it');
+  t.notOk(units.includes('nginx.service'));
+  t.ok(relayUnits(true, []).includes('nginx.service'));
+  t.equal(unitFileOf('/etc/systemd/system/x.service.d/50-chatmail.conf'), undefined);
+});

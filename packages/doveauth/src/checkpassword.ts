@@ -1,0 +1,121 @@
+/**
+ * [io] doveauth-checkpassword: doveauth for programs that speak the checkpassword interface (cr.yp.to/checkpwd/interface.html)
+ * as Dovecot 2.3 extends it (its src/auth/passdb-checkpassword.c), and for pam_exec(8). Asks doveauth's dict socket: the
+ * account is found or created there, the password is verified here. A process for every login, so it loads little.
+ * Never says "wrong password" or "no such user" when it does not know: that is exit code 111.
+ */
+
+import { readSync, writeSync } from 'node:fs';
+import { type ClientLookupReply, lookUp } from '#dovecot-dict';
+import {
+  type Account,
+  EXIT_FOUND,
+  EXIT_OK,
+  EXIT_REFUSED,
+  EXIT_TEMPORARY,
+  EXIT_UNKNOWN,
+  formatReply,
+  MAX_CREDENTIALS_BYTES,
+  parseAccount,
+  parseCheckpasswordArguments,
+  parseCredentials,
+} from './checkpassword-interface.ts';
+import { formatPassdbKey, formatUserdbKey } from './lookup-key.ts';
+
+/** Dovecot gives up after 60 s; doveauth itself answers within 5. */
+const TIMEOUT_MS = 15_000;
+const CREDENTIALS_FD = 3;
+const REPLY_FD = 4;
+/** Dovecot's own PROGRAM: its work, one line on descriptor 4, is done here, which saves a process. */
+const DOVECOT_REPLY = /(?:^|\/)checkpassword-reply$/;
+
+process.exitCode = await main().catch((error: NodeJS.ErrnoException) => {
+  // A code and no message: that could quote what it is about.
+  process.stderr.write(`doveauth-checkpassword: ${error.code ?? error.name}: no decision could be made\n`);
+  return EXIT_TEMPORARY;
+});
+
+async function main(): Promise<number> {
+  const options = parseCheckpasswordArguments(process.argv.slice(2));
+  if (options === undefined) {
+    process.stderr.write('usage: doveauth-checkpassword [--socket PATH] PROGRAM [ARG...] | --pam\n');
+    return EXIT_TEMPORARY;
+  }
+  const { PAM_USER, AUTHORIZED } = process.env;
+  if (options.isPam) {
+    const password = readAll(0).toString('latin1').replace(/\0$/, '');
+    const { code } = await check(options.socket, PAM_USER ?? '', Buffer.from(password, 'latin1'));
+    return code;
+  }
+  const credentials = parseCredentials(readAll(CREDENTIALS_FD));
+  if (!credentials) return EXIT_TEMPORARY;
+  const isLookup = AUTHORIZED === '1';
+  const { code, account } = isLookup
+    ? await find(options.socket, credentials.user)
+    : await check(options.socket, credentials.user, credentials.password);
+  if (!account) return code;
+  const [program = '', ...args] = options.program;
+  if (!DOVECOT_REPLY.test(program)) return become(program, args, account);
+  writeSync(REPLY_FD, formatReply(account));
+  return isLookup ? EXIT_FOUND : EXIT_OK;
+}
+
+interface Answer {
+  readonly code: number;
+  readonly account?: Account;
+}
+
+/** Verifies a password; the account may come into being. Both questions go out together and are answered in order. */
+async function check(socket: string, user: string, password: Buffer): Promise<Answer> {
+  const keys = [formatPassdbKey(user, password), formatUserdbKey(user)];
+  const [passdb, userdb] = await lookUp(
+    socket,
+    keys.map((key) => ({ key })),
+    TIMEOUT_MS,
+  );
+  if (passdb?.kind === 'notFound') return { code: EXIT_REFUSED };
+  const account = parseAccount(user, userdb);
+  if (!account || !(await isVerified(passdb, password))) {
+    return { code: account ? EXIT_REFUSED : EXIT_TEMPORARY };
+  }
+  return { code: EXIT_OK, account };
+}
+
+/** @throws SyntaxError when doveauth has trouble: its reply is then empty; UnknownHashError */
+async function isVerified(reply: ClientLookupReply | undefined, password: Buffer): Promise<boolean> {
+  const fields = JSON.parse(reply?.kind === 'found' ? String(reply.values[0]) : '') as Record<string, string>;
+  if (fields.nopassword !== undefined) return true;
+  const { verifyPassword } = await import('./sha512-crypt.ts');
+  return verifyPassword(password, fields.password ?? '');
+}
+
+async function find(socket: string, user: string): Promise<Answer> {
+  const [userdb] = await lookUp(socket, [{ key: formatUserdbKey(user) }], TIMEOUT_MS);
+  if (userdb?.kind === 'notFound') return { code: EXIT_UNKNOWN };
+  const account = parseAccount(user, userdb);
+  return account ? { code: EXIT_FOUND, account } : { code: EXIT_TEMPORARY };
+}
+
+/** Becomes the program, as the user where we are root, in their directory. Returns only when that fails. */
+function become(program: string, args: readonly string[], { user, home, uid, gid }: Account): number {
+  if (process.geteuid?.() === 0) {
+    process.setgroups!([gid]);
+    process.setgid!(gid);
+    process.setuid!(uid);
+  }
+  process.chdir(home);
+  const env = { ...process.env, USER: user, HOME: home, SHELL: '/bin/sh' };
+  // sh finds the program along PATH, and is gone when it runs.
+  process.execve!('/bin/sh', ['sh', '-c', 'exec "$@"', 'sh', program, ...args], env);
+  return EXIT_TEMPORARY;
+}
+
+/** Everything up to the end, or one byte more than is allowed. */
+function readAll(fd: number): Buffer {
+  const bytes = Buffer.alloc(MAX_CREDENTIALS_BYTES + 1);
+  let length = 0;
+  for (let count = 1; count > 0 && length < bytes.length; length += count) {
+    count = readSync(fd, bytes, length, bytes.length - length, null);
+  }
+  return bytes.subarray(0, length);
+}

@@ -1,0 +1,51 @@
+/**
+ * [io] `chatmail-quota-expire TARGET_MB MAILBOX_PATH`: cuts one mailbox down to a size, oldest messages first, never those of
+ * the last 24 hours. Dovecot's `quota_warning` calls it at 75 % of the quota with 70 % as the target. It needs no
+ * configuration, and touches nothing outside the directory it is given.
+ */
+
+import { lstatSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { EXIT_OK, EXIT_TEMPORARY, UsageError } from '#core';
+import { removeMessages } from './apply.ts';
+import { type BytePath, fromText, toSystemPath } from './byte-path.ts';
+import { planQuota } from './plan.ts';
+import { parseCount, parseWords, runProgram } from './program.ts';
+import { type Problem, readMailbox } from './scan.ts';
+
+const USAGE = `usage: chatmail-quota-expire TARGET_MB MAILBOX_PATH
+
+Removes the oldest messages of a mailbox until it holds at most TARGET_MB megabytes (1,048,576 bytes each), but none that
+arrived within the last 24 hours.
+`;
+
+const MEGABYTE = 1_048_576;
+
+await runProgram('chatmail-quota-expire', USAGE, async (words) => {
+  const { positionals } = parseWords(() => parseArgs({ args: words, allowPositionals: true, options: {} }));
+  const [target, path] = positionals;
+  if (target === undefined || path === undefined || positionals.length > 2) {
+    throw new UsageError('write TARGET_MB MAILBOX_PATH');
+  }
+  const targetBytes = parseCount('TARGET_MB', target)! * MEGABYTE;
+  const mailbox = fromText(path.replace(/(?<=.)\/+$/, ''));
+  checkMailbox(mailbox);
+
+  let problems = 0;
+  const report = (_: Problem) => void problems++;
+  const nowMs = Date.now();
+  const { messages } = readMailbox(mailbox, report);
+  const plan = planQuota(messages, targetBytes, { nowMs, realNowMs: nowMs });
+  const removed = removeMessages(mailbox, plan, false, report);
+  if (removed.length > 0) process.stderr.write(`chatmail-quota-expire: removed ${removed.length} messages\n`);
+  if (problems > 0) process.stderr.write(`chatmail-quota-expire: ${problems} files could not be read or removed\n`);
+  return problems > 0 ? EXIT_TEMPORARY : EXIT_OK;
+});
+
+/** @throws UsageError unless there is a maildir at this very path, not behind a link */
+function checkMailbox(mailbox: BytePath): void {
+  const isDirectory = (path: BytePath) => lstatSync(toSystemPath(path), { throwIfNoEntry: false })?.isDirectory();
+  if (!isDirectory(mailbox) || !(isDirectory(`${mailbox}/cur`) || isDirectory(`${mailbox}/new`))) {
+    throw new UsageError('MAILBOX_PATH is no mailbox: it must be a directory that holds cur/ or new/');
+  }
+}

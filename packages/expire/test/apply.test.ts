@@ -1,0 +1,143 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { findSetAside, removeMessages, setAside } from '../src/apply.ts';
+import type { Message } from '../src/plan.ts';
+import { readMailbox } from '../src/scan.ts';
+import { expire, messageName, Tree } from './tree.ts';
+
+const NOBODY = 65_534;
+
+function withTree(t: Test): Tree {
+  const tree = new Tree();
+  t.teardown(() => tree.remove());
+  return tree;
+}
+
+function never(): never {
+  throw new Error('reported a problem');
+}
+
+t.test('who logs in before the mailbox is moved keeps it', async (t) => {
+  const tree = withTree(t);
+  tree.account('a@x.org', 100);
+  const gone = setAside(tree.root, ['a@x.org'], () => false, never);
+  t.same(gone, []);
+  t.ok(existsSync(join(tree.root, 'a@x.org/password')));
+});
+
+t.test('who logs in while the mailbox is moved gets it back', async (t) => {
+  const tree = withTree(t);
+  tree.account('a@x.org', 100);
+  const answers = [true, false];
+  const gone = setAside(tree.root, ['a@x.org'], () => answers.shift()!, never);
+  t.same(gone, []);
+  t.ok(existsSync(join(tree.root, 'a@x.org/password')));
+});
+
+t.test('unless a new account has taken its place: that one stays, whole', async (t) => {
+  const tree = withTree(t);
+  tree.account('a@x.org', 100);
+  const answers = [true, false];
+  const gone = setAside(
+    tree.root,
+    ['a@x.org'],
+    () => {
+      if (answers.length === 1) tree.file('a@x.org/password', 0, 'new');
+      return answers.shift()!;
+    },
+    never,
+  );
+  t.equal(gone.length, 1, 'the old one is to be removed');
+  t.equal(readFileSync(join(tree.root, 'a@x.org/password'), 'utf8'), 'new');
+});
+
+t.test('an account created anew during its deletion is not touched', async (t) => {
+  const tree = withTree(t);
+  for (const name of ['old', 'b', 'c', 'd']) tree.account(`${name}@x.org`, name === 'old' ? 100 : 1);
+  const forget = async () => {
+    tree.account('old@x.org', 0);
+    tree.file(`old@x.org/new/${messageName(0, 1)}`, 0);
+  };
+  const { summary } = await expire(tree.root, { forget });
+  t.equal(summary.accountsRemoved, 1);
+  t.ok(existsSync(join(tree.root, 'old@x.org/password')));
+  t.equal(readMailbox(join(tree.root, 'old@x.org'), never).messages.length, 1);
+});
+
+t.test('what an interrupted run has set aside is finished and forgotten by the next', async (t) => {
+  const tree = withTree(t);
+  tree.file('.expired/run-1/old@x.org/cur/message', 1);
+  mkdirSync(join(tree.root, '.expired/run-2/gone@x.org'), { recursive: true });
+  mkdirSync(join(tree.root, '.expired/run-3'));
+  tree.account('old@x.org', 1);
+  t.equal(findSetAside(tree.root, never).length, 2);
+  const dry = await expire(tree.root, { isDryRun: true });
+  t.same(dry.forgotten, []);
+  const { forgotten, problems } = await expire(tree.root);
+  t.same(forgotten.sort(), ['gone@x.org', 'old@x.org']);
+  t.same(problems, []);
+  t.notOk(existsSync(join(tree.root, '.expired')));
+  t.ok(existsSync(join(tree.root, 'old@x.org/password')), 'the new account of that name stays');
+});
+
+t.test('when nobody can be told to forget, mail goes and the name waits', async (t) => {
+  const tree = withTree(t);
+  for (const name of ['old', 'b', 'c', 'd']) tree.account(`${name}@x.org`, name === 'old' ? 100 : 1);
+  tree.file('old@x.org/cur/message', 1);
+  const failed = await expire(tree.root, { forget: () => Promise.reject(new Error('no daemon')) });
+  t.equal(failed.summary.problems, 1);
+  t.notOk(tree.paths().some((path) => path.endsWith('message')));
+  const { forgotten } = await expire(tree.root);
+  t.same(forgotten, ['old@x.org']);
+  t.notOk(existsSync(join(tree.root, '.expired')));
+});
+
+t.test('files that vanish in mid-walk are no problem', async (t) => {
+  const tree = withTree(t);
+  tree.account('a@x.org', 1);
+  t.same(readMailbox(join(tree.root, 'none@x.org'), never), { messages: [], extraFiles: [] });
+  const folder = { path: join(tree.root, 'a@x.org/cur'), kind: 'cur' } as const;
+  const message: Message = { folder, name: 'vanished', arrivedAtMs: 0, bytes: 1 };
+  t.same(removeMessages(join(tree.root, 'a@x.org'), [{ message, reason: 'age' }], false, never), []);
+  t.same(removeMessages(join(tree.root, 'none@x.org'), [{ message, reason: 'age' }], false, never), []);
+});
+
+t.test('what may not be read or removed is told, and the rest is done', async (t) => {
+  const tree = withTree(t);
+  const old = messageName(30, 1);
+  for (const name of ['closed', 'open', 'locked', 'foreign']) {
+    tree.account(`${name}@x.org`, 1);
+    tree.file(`${name}@x.org/cur/${old}`, 0);
+  }
+  tree.account('unused@x.org', 100);
+  mkdirSync(join(tree.root, 'unused@x.org/.kept'));
+  writeFileSync(join(tree.root, 'unused@x.org/.kept/file'), 'x');
+  tree.giveTo(NOBODY);
+  chmodSync(join(tree.root, 'closed@x.org/cur'), 0);
+  chmodSync(join(tree.root, 'locked@x.org/cur'), 0o500);
+  chmodSync(join(tree.root, 'foreign@x.org'), 0);
+  chmodSync(join(tree.root, 'unused@x.org/.kept'), 0o500);
+
+  const isRoot = process.geteuid?.() === 0;
+  if (isRoot) process.seteuid?.(NOBODY);
+  const result = await expire(tree.root).finally(() => isRoot && process.seteuid?.(0));
+  t.same(
+    result.problems.map((problem) => problem.replace(/run-\w+/, 'RUN')),
+    [
+      '.expired/RUN/unused@x.org/.kept/file EACCES',
+      'closed@x.org/cur EACCES',
+      'foreign@x.org/password EACCES',
+      `locked@x.org/cur/${old} EACCES`,
+    ],
+  );
+  t.same(result.unsure, ['foreign@x.org'], 'no date, no deletion');
+  t.same(result.removed, [`open@x.org/cur/${old} age`, 'unused@x.org unused']);
+  t.notOk(existsSync(join(tree.root, 'unused@x.org')));
+  for (const path of ['closed@x.org/cur', 'foreign@x.org', 'locked@x.org/cur']) chmodSync(join(tree.root, path), 0o700);
+  const [setAsideMailbox] = findSetAside(tree.root, never);
+  chmodSync(`${setAsideMailbox?.path}/.kept`, 0o700);
+  const again = await expire(tree.root);
+  t.equal(again.summary.messagesRemoved.age, 3, 'once they may be, they are');
+  t.notOk(existsSync(join(tree.root, '.expired')));
+});

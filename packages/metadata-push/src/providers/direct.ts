@@ -1,0 +1,161 @@
+/**
+ * [io] Pushes without a gateway in between: opens the token, chooses the service, sends. Also what our own gateway is made of, which puts
+ * a debouncer between opening and sending.
+ */
+
+import type { TokenDecryptor } from '../token-decrypt.ts';
+import { encryptedMessage, type PlainToken, parsePlainToken } from '../token-format.ts';
+import { tokenId } from '../tokens.ts';
+import type { Expiring, Provider, PushOutcome, PushService, RetryReason, ServiceName } from './provider.ts';
+
+/** Opened tokens kept: clients repeat the same ciphertext for months, and opening one costs a millisecond. About 5 MB. */
+const MAX_OPENED = 10_000;
+
+type TokenOf<S extends ServiceName> = Extract<PlainToken, { service: S }>;
+
+/** The services there are credentials for. */
+export type Services = { readonly [S in ServiceName]?: PushService<TokenOf<S>> | undefined };
+
+export interface DirectOptions {
+  readonly services: Services;
+  /** Undefined: encrypted tokens are not configured. */
+  readonly decryptor: TokenDecryptor | undefined;
+  /** Web pushes on the wire at once. Anybody can name an endpoint that never answers; the others must not wait behind it. */
+  readonly maxWebPush: number;
+  /** When the certificate we are known by ends, ms since the epoch; undefined: there is none. */
+  readonly certificateEndsAt?: number | undefined;
+  /** Told of a keyring that cannot be used; its message is for the operator. */
+  readonly onKeyringError: (error: unknown) => void;
+}
+
+/** A token that names a device, or what to say instead. */
+export type OpenedToken =
+  | {
+      readonly ok: true;
+      readonly token: PlainToken /** Names the device; tells nothing about it. */;
+      readonly id: string;
+    }
+  | { readonly ok: false; readonly outcome: PushOutcome };
+
+export class Direct implements Provider, Expiring {
+  readonly name = 'direct';
+  readonly #options: DirectOptions;
+  readonly #opened = new Map<string, OpenedToken & { ok: true }>();
+  #webPushes = 0;
+
+  constructor(options: DirectOptions) {
+    this.#options = options;
+  }
+
+  get certificateEndsAt(): number | undefined {
+    return this.#options.certificateEndsAt;
+  }
+
+  get keysEndAt(): number | undefined {
+    return this.#options.decryptor?.keysEndAt();
+  }
+
+  async prepare(): Promise<void> {
+    await this.#options.decryptor?.prepare().catch(this.#options.onKeyringError);
+  }
+
+  async send(token: string): Promise<PushOutcome> {
+    const opened = await this.open(token);
+    return opened.ok ? this.deliver(opened.token) : opened.outcome;
+  }
+
+  /** Which service a token belongs to, for limits per service; undefined when that cannot be said. Opening is remembered. */
+  async serviceOf(token: string): Promise<ServiceName | undefined> {
+    const opened = await this.open(token);
+    return opened.ok ? opened.token.service : undefined;
+  }
+
+  /** Decrypts and parses a token. Never rejects. */
+  async open(token: string): Promise<OpenedToken> {
+    const message = encryptedMessage(token);
+    if (message === undefined) return openPlain(token);
+    if (message === 'malformed') return failed('malformed');
+    const key = tokenId(token);
+    const known = this.#opened.get(key);
+    if (known) {
+      // A Map keeps the order of insertion: the one used longest ago is the first.
+      this.#opened.delete(key);
+      this.#opened.set(key, known);
+      return known;
+    }
+    const opened = await this.#decrypt(message);
+    if (opened.ok) this.#remember(key, opened);
+    return opened;
+  }
+
+  /** Sends a push to an opened token. Never rejects. */
+  async deliver(token: PlainToken): Promise<PushOutcome> {
+    const via = token.service;
+    try {
+      return { ...(await this.#deliverTo(token)), via };
+    } catch {
+      return { kind: 'retry', reason: 'error', via };
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const service of Object.values(this.#options.services)) service?.close();
+  }
+
+  async #decrypt(message: Buffer): Promise<OpenedToken> {
+    const { decryptor, onKeyringError } = this.#options;
+    if (!decryptor) return failed('not-configured');
+    try {
+      const decrypted = await decryptor.decrypt(message);
+      if (decrypted.kind === 'token') return openPlain(decrypted.text);
+      // Nobody can ever decrypt it here: the one thing besides a provider's word that makes a token dead.
+      return decrypted.kind === 'foreign' ? { ok: false, outcome: { kind: 'dead' } } : failed('undecrypted');
+    } catch (error) {
+      onKeyringError(error);
+      return failed('undecrypted');
+    }
+  }
+
+  #remember(key: string, opened: OpenedToken & { ok: true }): void {
+    if (this.#opened.size >= MAX_OPENED) {
+      const [oldest = ''] = this.#opened.keys();
+      this.#opened.delete(oldest);
+    }
+    this.#opened.set(key, opened);
+  }
+
+  async #deliverTo(token: PlainToken): Promise<PushOutcome> {
+    const { apns, fcm, ubports, webpush } = this.#options.services;
+    switch (token.service) {
+      case 'apns':
+        return apns?.send(token) ?? notConfigured;
+      case 'fcm':
+        return fcm?.send(token) ?? notConfigured;
+      case 'ubports':
+        return ubports?.send(token) ?? notConfigured;
+      case 'webpush':
+        return webpush ? this.#sendWebPush(webpush, token) : notConfigured;
+    }
+  }
+
+  async #sendWebPush(service: PushService<TokenOf<'webpush'>>, token: TokenOf<'webpush'>): Promise<PushOutcome> {
+    if (this.#webPushes >= this.#options.maxWebPush) return { kind: 'retry', reason: 'busy' };
+    this.#webPushes++;
+    try {
+      return await service.send(token);
+    } finally {
+      this.#webPushes--;
+    }
+  }
+}
+
+const notConfigured: PushOutcome = { kind: 'retry', reason: 'not-configured' };
+
+function openPlain(text: string): OpenedToken {
+  const token = parsePlainToken(text);
+  return token ? { ok: true, token, id: tokenId(text) } : failed('malformed');
+}
+
+function failed(reason: RetryReason): OpenedToken {
+  return { ok: false, outcome: { kind: 'retry', reason } };
+}

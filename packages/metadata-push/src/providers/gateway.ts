@@ -1,0 +1,114 @@
+/**
+ * [io] Pushes through a push gateway: `POST` of the raw token over kept-alive HTTP/1.1 connections. 200 is delivered, 410 a dead
+ * token, everything else is tried again. Source: notifiers/src/server.rs `/notify`, chatmaild/notifier.py.
+ * The HTTP client is undici's pool alone, loaded at first use: the whole of undici is 25 MB, which an idle relay does not need.
+ */
+
+import type { Dispatcher, Pool } from 'undici';
+import type { Provider, PushOutcome } from './provider.ts';
+import { parseRetryAfter } from './retry-after.ts';
+
+/** From handing the request to the pool to the last byte of the answer. */
+const TIMEOUT_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 10_000;
+/** An idle connection is closed after this, unless the gateway's Keep-Alive says sooner. */
+const KEEP_ALIVE_MS = 30_000;
+/** The body of an answer means nothing; more than this and the connection is given up. */
+const MAX_BODY_BYTES = 16 * 1024;
+
+export interface GatewayOptions {
+  /** The gateway's notify URL, http or https. */
+  readonly url: string;
+  /** Connections at most; each carries one push at a time. */
+  readonly connections: number;
+  readonly now: () => number;
+  readonly timeoutMs?: number;
+}
+
+/** Makes the provider that posts to a push gateway. Nothing is loaded or connected before the first `prepare` or `send`. */
+export function createGateway(options: GatewayOptions): Provider {
+  const { origin, pathname, search } = new URL(options.url);
+  const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
+  const loadPool = async (): Promise<Pool> => {
+    const PoolClass = await importPool();
+    return new PoolClass(origin, {
+      connections: options.connections,
+      pipelining: 1,
+      connectTimeout: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  };
+  let loading: Promise<Pool> | undefined;
+  const pool = () => (loading ??= loadPool());
+
+  return {
+    name: 'gateway',
+    prepare: async () => void (await pool()),
+    async send(token) {
+      try {
+        const dispatcher = await pool();
+        return await post(dispatcher, pathname + search, token, timeoutMs, options.now);
+      } catch {
+        return { kind: 'retry', reason: 'error' };
+      }
+    },
+    close: async () => (await loading)?.destroy(),
+  };
+}
+
+async function importPool(): Promise<typeof Pool> {
+  // Typed by the package's front door, which would load all of it.
+  const path: string = 'undici/lib/dispatcher/pool.js';
+  return ((await import(path)) as { default: typeof Pool }).default;
+}
+
+function post(pool: Pool, path: string, token: string, timeoutMs: number, now: () => number): Promise<PushOutcome> {
+  return new Promise((resolve) => {
+    let controller: Dispatcher.DispatchController | undefined;
+    let outcome: PushOutcome = { kind: 'retry', reason: 'connection' };
+    let bodyBytes = 0;
+    let isOver = false;
+    const queuedAt = performance.now();
+    const end = (result: PushOutcome) => {
+      if (isOver) return;
+      isOver = true;
+      clearTimeout(timer);
+      resolve(result);
+    };
+    const giveUp = (result: PushOutcome) => {
+      end(result);
+      controller?.abort(new Error('given up'));
+    };
+    const timer = setTimeout(() => giveUp({ kind: 'retry', reason: 'timeout' }), timeoutMs);
+    pool.dispatch(
+      { method: 'POST', path, body: token, headers: { 'content-type': 'text/plain' } },
+      {
+        onRequestStart(started) {
+          controller = started;
+          // It waited long for a connection: cut short after being sent it would be sent twice, and its turn comes again.
+          if (isOver || performance.now() - queuedAt > timeoutMs / 2) giveUp({ kind: 'retry', reason: 'timeout' });
+        },
+        onResponseStart(_, status, headers) {
+          outcome = outcomeOf(status, headers['retry-after'], now);
+        },
+        onResponseData(_, chunk) {
+          bodyBytes += chunk.length;
+          if (bodyBytes > MAX_BODY_BYTES) giveUp(outcome);
+        },
+        onResponseEnd: () => end(outcome),
+        // With a status in hand the answer is known, whatever became of the body.
+        onResponseError: () => end(outcome),
+      },
+    );
+  });
+}
+
+function outcomeOf(status: number, retryAfter: string | string[] | undefined, now: () => number): PushOutcome {
+  if (status === 200) return { kind: 'delivered' };
+  if (status === 410) return { kind: 'dead' };
+  const reason = status >= 500 ? 'status-5xx' : status >= 400 ? 'status-4xx' : 'status-3xx';
+  const afterMs = typeof retryAfter === 'string' ? parseRetryAfter(retryAfter, now()) : undefined;
+  return { kind: 'retry', reason, ...(afterMs !== undefined && { afterMs }) };
+}

@@ -1,0 +1,146 @@
+/**
+ * [io] One HTTP/2 connection to a push service (RFC 9113): streams up to the peer's limit, and a look at whether the peer is still
+ * there while answers are due. Source for the ways a connection ends: RFC 9113 sections 5.4 and 6.8, Node's documentation of http2.
+ */
+
+import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+
+/** The body of an answer is a short JSON text; more is cut off. */
+const MAX_BODY_BYTES = 16 * 1024;
+/** While answers are due and nothing comes, the peer is asked by a PING; three times this without a sign of life ends the connection. */
+export const SILENCE_MS = 3000;
+
+export interface Http2Request {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  /** The body of a success matters too. Else its status ends the request, and what follows is nobody's concern. */
+  readonly wantsBody?: boolean;
+}
+
+export interface Http2Answer {
+  readonly kind: 'answer';
+  readonly status: number;
+  readonly retryAfter: string | undefined;
+  readonly body: string;
+}
+
+/** `lost`: the connection ended first; the request may or may not have been seen. */
+export type Http2Result = Http2Answer | { readonly kind: 'lost' } | { readonly kind: 'timeout' };
+
+export class Http2Connection {
+  readonly #session: ClientHttp2Session;
+  readonly #socket: Socket;
+  readonly #onChange: () => void;
+  readonly #silenceMs: number;
+  #streams = 0;
+  #isUsable = true;
+  /** When anything last came from the peer. */
+  #heardAt = 0;
+  #watch: NodeJS.Timeout | undefined;
+
+  /** @param onChange called when there may be room for another request, or when the connection has ended */
+  constructor(session: ClientHttp2Session, socket: Socket, silenceMs: number, onChange: () => void) {
+    this.#session = session;
+    this.#socket = socket;
+    this.#silenceMs = silenceMs;
+    this.#onChange = onChange;
+    const end = () => {
+      this.#isUsable = false;
+      onChange();
+    };
+    session.on('remoteSettings', onChange);
+    // Node lets the streams below the last stream ID of GOAWAY finish; new ones must go elsewhere.
+    session.on('goaway', end);
+    session.on('close', end);
+  }
+
+  /** True while new requests may be sent, now or when others have ended. */
+  get isUsable(): boolean {
+    return this.#isUsable && !this.#session.closed && !this.#session.destroyed;
+  }
+
+  /** Requests that can be sent now. */
+  get room(): number {
+    // Apple allows one stream until it has seen a valid token, then 1,000.
+    const limit = this.#session.remoteSettings?.maxConcurrentStreams ?? 100;
+    return this.isUsable ? Math.max(limit - this.#streams, 0) : 0;
+  }
+
+  /** Sends a request. Never rejects. */
+  send({ headers, body, wantsBody = false }: Http2Request, timeoutMs: number): Promise<Http2Result> {
+    return new Promise((resolve) => {
+      let stream: ClientHttp2Stream;
+      try {
+        stream = this.#session.request(headers, { endStream: false });
+      } catch {
+        this.#isUsable = false;
+        resolve({ kind: 'lost' });
+        return;
+      }
+      this.#begin();
+      let status: number | undefined;
+      let retryAfter: string | undefined;
+      let text = '';
+      let isTimedOut = false;
+      const timer = setTimeout(() => {
+        isTimedOut = true;
+        stream.destroy();
+      }, timeoutMs);
+      const settle = () => {
+        if (status !== undefined) resolve({ kind: 'answer', status, retryAfter, body: text });
+        else resolve({ kind: isTimedOut ? 'timeout' : 'lost' });
+      };
+      stream.on('response', (fields) => {
+        this.#heardAt = performance.now();
+        status = fields[':status'];
+        retryAfter = fields['retry-after'];
+        if (status === 200 && !wantsBody) settle();
+      });
+      stream.setEncoding('latin1');
+      stream.on('data', (chunk: string) => {
+        this.#heardAt = performance.now();
+        text += chunk;
+        if (text.length > MAX_BODY_BYTES) stream.destroy();
+      });
+      stream.on('error', () => {});
+      stream.on('close', () => {
+        clearTimeout(timer);
+        this.#finish();
+        settle();
+      });
+      stream.end(body);
+    });
+  }
+
+  /** Ends the connection; requests on it end as `lost`. */
+  destroy(): void {
+    this.#isUsable = false;
+    this.#socket.destroy();
+  }
+
+  #begin(): void {
+    if (this.#streams++ > 0) return;
+    this.#heardAt = performance.now();
+    this.#watch = setInterval(() => this.#lookForLife(), this.#silenceMs);
+  }
+
+  #finish(): void {
+    if (--this.#streams === 0) clearInterval(this.#watch);
+    this.#onChange();
+  }
+
+  /** A connection through a NAT that forgot it swallows requests without a word. */
+  #lookForLife(): void {
+    const silentMs = performance.now() - this.#heardAt;
+    if (silentMs < this.#silenceMs) return;
+    if (silentMs >= 3 * this.#silenceMs) {
+      this.destroy();
+      return;
+    }
+    if (this.#session.destroyed) return;
+    this.#session.ping((error) => {
+      if (!error) this.#heardAt = performance.now();
+    });
+  }
+}

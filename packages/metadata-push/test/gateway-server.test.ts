@@ -1,0 +1,168 @@
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import t, { type Test } from 'tap';
+import { NO_METRICS } from '#core';
+import { createPushGateway } from '../src/gateway-server.ts';
+import type { OpenedToken } from '../src/providers/direct.ts';
+import type { PushOutcome } from '../src/providers/provider.ts';
+import { SourceLimit } from '../src/source-limit.ts';
+import { parsePlainToken } from '../src/token-format.ts';
+import { tokenId } from '../src/tokens.ts';
+
+const APPLE = '0155b93b7eb867a0d8b7328b978bb15bf22f70867e39e168d03f199af9496894';
+let device = 0;
+/** A token of a device nobody has pushed to yet. */
+const newToken = () => `fcm-chat.delta:token${device++}`;
+
+interface Reply {
+  readonly status: number | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+async function startGateway(t: Test, sourceLimit?: SourceLimit) {
+  const delivered: string[] = [];
+  const counted: string[] = [];
+  const control = {
+    delivered,
+    counted,
+    outcome: { kind: 'delivered' } as PushOutcome,
+    hold: undefined as Promise<void> | undefined,
+  };
+  const direct = {
+    async open(text: string): Promise<OpenedToken> {
+      const token = parsePlainToken(text);
+      return token
+        ? { ok: true, token, id: tokenId(text) }
+        : { ok: false, outcome: { kind: 'retry', reason: 'malformed' } };
+    },
+    async deliver(token: { service: string }) {
+      delivered.push(JSON.stringify(token));
+      await control.hold;
+      return control.outcome;
+    },
+  };
+  const metrics = {
+    ...NO_METRICS,
+    counter: () => ({ inc: (labels = {}) => void counted.push(Object.values(labels).join(' ')) }),
+  };
+  const gateway = createPushGateway({ direct: () => direct, metrics, ...(sourceLimit && { sourceLimit }) });
+  const { server, drain } = gateway.open();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => drain(0));
+  const { port } = server.address() as AddressInfo;
+  const ask = (method: string, path: string, body = '', headers: Record<string, string> = {}): Promise<Reply> =>
+    new Promise((resolve, reject) => {
+      const request = httpRequest({ port, host: '127.0.0.1', method, path, headers }, (response) => {
+        let text = '';
+        response.on('data', (chunk) => {
+          text += chunk;
+        });
+        response.on('end', () => resolve({ status: response.statusCode, headers: response.headers, body: text }));
+      });
+      request.on('error', reject);
+      request.end(body);
+    });
+  return { ...control, control, port, gateway, ask, notify: (body: string) => ask('POST', '/notify', body) };
+}
+
+t.test('outcomes as relays understand them', async (t) => {
+  const { control, notify } = await startGateway(t);
+  const rows: [outcome: PushOutcome, status: number, retryAfter: string | undefined, reason: string][] = [
+    [{ kind: 'delivered' }, 200, undefined, 'sent'],
+    [{ kind: 'dead' }, 410, undefined, 'dead'],
+    [{ kind: 'retry', reason: 'malformed' }, 400, undefined, 'nonsense'],
+    [{ kind: 'retry', reason: 'rate-limited', afterMs: 1500 }, 429, '2', 'the service asks for patience'],
+    [{ kind: 'retry', reason: 'rate-limited' }, 429, '30', 'and does not say how long'],
+    [{ kind: 'retry', reason: 'status-5xx', afterMs: 60_000 }, 503, '60', 'the service fails'],
+    [{ kind: 'retry', reason: 'status-4xx' }, 503, '30', 'a 4xx is not the token’s fault'],
+    [{ kind: 'retry', reason: 'refused', afterMs: 0 }, 503, '1', 'our credentials are not the token’s fault'],
+    [{ kind: 'retry', reason: 'not-configured' }, 503, '30', 'no credentials'],
+    [{ kind: 'retry', reason: 'undecrypted' }, 503, '30', 'not decrypted'],
+    [{ kind: 'retry', reason: 'busy' }, 503, '1', 'too much at once'],
+    [{ kind: 'retry', reason: 'timeout' }, 503, '30', 'no answer'],
+    [{ kind: 'retry', reason: 'connection' }, 503, '30', 'no connection'],
+    [{ kind: 'retry', reason: 'error' }, 503, '30', 'a bug'],
+  ];
+  for (const [outcome, status, retryAfter, reason] of rows) {
+    control.outcome = outcome;
+    const token = newToken();
+    const reply = await notify(token);
+    t.equal(reply.status, status, reason);
+    t.equal(reply.headers['retry-after'], retryAfter);
+    t.notMatch(reply.body + JSON.stringify(reply.headers), token.slice(-8), 'and no word of the token');
+  }
+});
+
+t.test('requests', async (t) => {
+  const { ask, notify, delivered } = await startGateway(t);
+  const rows: [method: string, path: string, body: string, status: number, reason: string][] = [
+    ['GET', '/healthz', '', 200, 'health'],
+    ['GET', '/', '', 200, 'today’s gateway answers here too'],
+    ['GET', '/notify', '', 405, 'the wrong method'],
+    ['POST', '/register', '{}', 404, 'heartbeats were given up'],
+    ['POST', '/notify', '', 400, 'no token'],
+    ['POST', '/notify', 'hello', 400, 'not a token'],
+    ['POST', '/notify', 'ä', 400, 'not ASCII'],
+    ['POST', '/notify', `${APPLE} ${APPLE}`, 400, 'two tokens'],
+    ['POST', '/notify', 'a'.repeat(4097), 413, 'too long'],
+    ['POST', '/notify', 'a'.repeat(1_000_000), 413, 'far too long'],
+    ['POST', '/notify?x=1', newToken(), 200, 'a query does no harm'],
+    ['POST', '/notify', `${newToken()}\n`, 200, 'a line end neither'],
+  ];
+  for (const [method, path, body, status, reason] of rows) {
+    const reply = await ask(method, path, body).catch((error: NodeJS.ErrnoException) => ({ status: error.code }));
+    // The end of a body nobody reads may be a reset before its sender has seen the answer.
+    if (body.length > 100_000) t.ok([status, 'ECONNRESET', 'EPIPE'].includes(reply.status as number), reason);
+    else t.equal(reply.status, status, reason);
+  }
+  t.equal(delivered.length, 2);
+  t.equal((await notify(newToken())).status, 200, 'and after all that it still works');
+});
+
+t.test('one push per device and second', async (t) => {
+  const { control, notify, delivered, counted } = await startGateway(t);
+  const token = newToken();
+  let release = () => {};
+  control.hold = new Promise((resolve) => {
+    release = resolve;
+  });
+  const replies = [notify(token), notify(token), notify(token)];
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  release();
+  t.same(
+    (await Promise.all(replies)).map(({ status }) => status),
+    [200, 200, 200],
+  );
+  t.equal((await notify(token)).status, 200);
+  t.equal(delivered.length, 1);
+  t.same(counted, ['fcm delivered', 'fcm debounced', 'fcm debounced', 'fcm debounced']);
+  control.outcome = { kind: 'retry', reason: 'timeout' };
+  const failing = newToken();
+  t.equal((await notify(failing)).status, 503);
+  t.equal((await notify(failing)).status, 503, 'a failure is never answered by 200');
+  t.equal(delivered.length, 3);
+});
+
+t.test('a relay gone wild does not take the gateway from the others', async (t) => {
+  const { ask } = await startGateway(t, new SourceLimit(1, 3));
+  // The web server in front adds the address it sees behind whatever the relay claims.
+  const from = (address: string, claimed = '10.0.0.1') =>
+    ask('POST', '/notify', newToken(), { 'x-forwarded-for': `${claimed}, ${address}` });
+  for (let i = 0; i < 3; i++) t.equal((await from('192.0.2.1', `10.0.0.${i}`)).status, 200);
+  const refused = await from('192.0.2.1', '10.0.0.9');
+  t.equal(refused.status, 429);
+  t.equal(refused.headers['retry-after'], '1');
+  t.equal((await from('192.0.2.2')).status, 200, 'another relay');
+});
+
+t.test('connections that dawdle are closed', async (t) => {
+  const { port, gateway } = await startGateway(t);
+  const socket = connect(port, '127.0.0.1');
+  socket.write('POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.equal(gateway.isIdle(), false);
+  socket.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.equal(gateway.isIdle(), true, 'a peer that leaves in the middle leaves nothing behind');
+});

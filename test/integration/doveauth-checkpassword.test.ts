@@ -1,0 +1,57 @@
+/**
+ * doveauth behind a real Dovecot 2.3 of our own, over checkpassword: a process for every login. Needs root.
+ */
+
+import { join } from 'node:path';
+import t from 'tap';
+import {
+  checkAuthTest,
+  checkDamagedHash,
+  checkDelivery,
+  checkLogs,
+  checkPasswords,
+  checkRefusals,
+  DOMAIN,
+  startFront,
+} from './account-front.ts';
+import { run } from './dict-dovecot.ts';
+
+t.setTimeout(120_000);
+const KNOWN = `plain0000@${DOMAIN}`;
+const PROGRAM = join(import.meta.dirname, '../../bin/doveauth-checkpassword');
+/** Dovecot leaves 512 bytes for name, password and three NULs. */
+const MAX_PASSWORD_BYTES = 512 - 3 - KNOWN.length;
+
+const front = await startFront(({ sockets }) => ({
+  sections: `passdb {
+  driver = checkpassword
+  args = ${PROGRAM} --socket ${sockets.auth}
+}
+userdb {
+  driver = prefetch
+}
+userdb {
+  driver = checkpassword
+  args = ${PROGRAM} --socket ${sockets.auth}
+}
+service auth {
+  # Node reserves more address space than the default lets it.
+  vsz_limit = 0
+}`,
+}));
+t.teardown(() => front.end());
+await front.startDoveauth(Number((await run('id', ['-u', 'dovecot'])).stdout));
+
+t.test('passwords', async (t) => checkPasswords(t, front, MAX_PASSWORD_BYTES));
+t.test('doveadm auth test', async (t) => checkAuthTest(t, front));
+t.test('refusals', async (t) => checkRefusals(t, front));
+t.test('damaged hashes', async (t) => checkDamagedHash(t, front));
+t.test('delivery', async (t) => checkDelivery(t, front));
+
+t.test('while doveauth is down, everybody waits', async (t) => {
+  await front.stopDoveauth();
+  t.match(await front.imapLogin(KNOWN, 'password1'), /^a NO \[UNAVAILABLE\]/, 'no wrong password');
+  t.match(await front.lmtp(KNOWN), /^451 /, 'and no unknown user');
+});
+
+t.test('no log names anybody or shows a password', async (t) => checkLogs(t, front));

@@ -1,0 +1,172 @@
+/**
+ * The rendered web server in a real nginx, in front of a whole relay: pages, /new, and mail on the port of HTTPS, which the
+ * servers behind it see coming from the client and not from nginx. Needs root.
+ */
+
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
+import t from 'tap';
+import { ensureDependencies } from '../../packages/chatmailctl/src/demo/dependencies.ts';
+import { ManagedProcess } from '../../packages/chatmailctl/src/demo/managed-process.ts';
+import { holdPorts } from '../../packages/chatmailctl/src/demo/ports.ts';
+import { inventCredentials, startRelay } from '../../packages/chatmailctl/src/demo/relay.ts';
+import { connectsTo, until } from '../../packages/chatmailctl/src/demo/wait.ts';
+import { renderNginx } from '../../packages/chatmailctl/src/render/nginx.ts';
+import { renderWeb, WEB_ROOT } from '../../packages/chatmailctl/src/render/web.ts';
+import { parseConfig } from '../../packages/core/src/index.ts';
+import { aptInstall } from './debian13.ts';
+import { run } from './dict-dovecot.ts';
+
+/** Where the client comes from; nginx comes from 127.0.0.1. */
+const CLIENT = '127.0.0.9';
+
+t.setTimeout(300_000);
+await ensureDependencies((line) => t.comment(line));
+if (!existsSync('/usr/sbin/nginx')) await aptInstall('nginx-light');
+if (!existsSync('/usr/lib/nginx/modules/ngx_stream_module.so')) await aptInstall('libnginx-mod-stream');
+
+const held = await holdPorts(5);
+const [http, https, local, submissions, imaps] = held.ports as [number, number, number, number, number];
+await held.release();
+const relay = await startRelay({
+  gatewayUrl: 'http://127.0.0.1:9/notify',
+  behindWebServer: { https: local, submissions, imaps },
+});
+const account = inventCredentials(relay.layout);
+const config = parseConfig('[params]\nmail_domain = chat.example.org\n');
+const nginx = await startNginx();
+t.teardown(async () => {
+  await nginx.stop();
+  await relay.stop();
+});
+
+/** An nginx of our own with the rendered files where Debian's nginx.conf includes them; ports and places are the test's. */
+async function startNginx(): Promise<ManagedProcess> {
+  const directory = `${relay.directory}/nginx`;
+  for (const name of ['', '/web', '/tmp']) mkdirSync(directory + name);
+  const here = (text: string) =>
+    text
+      .replaceAll(WEB_ROOT, `${directory}/web`)
+      .replaceAll(/listen (?:\[::\]:)?80;/g, `listen 127.0.0.1:${http};`)
+      .replaceAll(/listen (?:\[::\]:)?443;/g, `listen 127.0.0.1:${https};`)
+      // Each is there once for IPv4 and once for IPv6.
+      .replaceAll(/(^ +listen 127\.0\.0\.1:\d+;\n)\1/gm, '$1');
+  const files = { ...renderNginx(config, relay.layout), ...renderWeb(config, true) };
+  const site = here(files['/etc/nginx/conf.d/chatmail.conf']!);
+  const stream = here(files['/etc/nginx/modules-enabled/90-chatmail.conf']!);
+  for (const name of ['autoconfig.xml', 'index.html'])
+    writeFileSync(`${directory}/web/${name}`, files[`${WEB_ROOT}/${name}`]!);
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (name) => `  ${name}_temp_path ${directory}/tmp/${name};\n`,
+  );
+  const { user, group } = relay.mailUser;
+  writeFileSync(
+    `${directory}/nginx.conf`,
+    `user ${user} ${group};\nworker_processes 1;\npid ${directory}/pid;\nerror_log ${directory}/error.log;\ndaemon off;\n` +
+      `load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n${stream}events {}\nhttp {\n  access_log ${directory}/access.log;\n` +
+      `${temporary.join('')}${site}}\n`,
+  );
+  await run('nginx', ['-t', '-q', '-c', `${directory}/nginx.conf`]);
+  const logFile = `${directory}/start.log`;
+  const args = ['-c', `${directory}/nginx.conf`];
+  const server = new ManagedProcess({ name: 'nginx', command: 'nginx', args, logFile }, relay.guard);
+  await server.during(connectsTo({ port: https }));
+  return server;
+}
+
+function fetchPage(path: string, method = 'GET'): Promise<{ status: number; type: string; text: string }> {
+  return new Promise((resolve, reject) => {
+    const options = { host: '127.0.0.1', port: https, path, method, localAddress: CLIENT, rejectUnauthorized: false };
+    const sent = request({ ...options, headers: { host: 'chat.example.org' } }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (chunk: string) => {
+        text += chunk;
+      });
+      response.on('end', () =>
+        resolve({ status: response.statusCode!, type: response.headers['content-type'] ?? '', text }),
+      );
+    });
+    sent.once('error', reject).end();
+  });
+}
+
+/** A session on the port of HTTPS that asks for a protocol, as Delta Chat does. */
+async function session(
+  protocol: string,
+): Promise<{ socket: TLSSocket; says(text: string): Promise<void>; text(): string }> {
+  const socket = connect({
+    ...{ host: '127.0.0.1', port: https, localAddress: CLIENT, rejectUnauthorized: false },
+    ALPNProtocols: [protocol],
+  } as ConnectionOptions);
+  let text = '';
+  socket.setEncoding('latin1').on('data', (chunk: string) => {
+    text += chunk;
+  });
+  socket.on('error', () => {});
+  return { socket, says: (wanted) => until(() => text.includes(wanted), 10_000), text: () => text };
+}
+
+t.test('pages', async (t) => {
+  const page = await fetchPage('/');
+  t.equal(page.status, 200);
+  t.match(page.text, 'DCACCOUNT:https://chat.example.org/new');
+  const autoconfig = await fetchPage('/.well-known/autoconfig/mail/config-v1.1.xml?emailaddress=a%40b');
+  t.equal(autoconfig.status, 200);
+  t.equal(autoconfig.type, 'text/xml');
+  t.match(autoconfig.text, '<hostname>chat.example.org</hostname>');
+  const policy = await fetchPage('/.well-known/mta-sts.txt');
+  t.equal(policy.text, 'version: STSv1\r\nmode: enforce\r\nmx: chat.example.org\r\nmax_age: 2419200\r\n');
+  t.equal(policy.type, 'text/plain');
+});
+
+t.test('/new', async (t) => {
+  for (const path of ['/new', '/cgi-bin/newemail.py']) {
+    const { status, text } = await fetchPage(path, 'POST');
+    t.equal(status, 200, path);
+    t.match(JSON.parse(text), { email: /^[a-z0-9]{9}@\[127\.0\.0\.1\]$/, password: /^.{9,}$/ });
+  }
+  for (const path of ['/passdb', '/userdb', '/users', '/new/../users']) {
+    const { status } = await fetchPage(path, 'POST');
+    t.ok(status >= 400, `${path}: ${status}`);
+  }
+});
+
+t.test('IMAP on the port of HTTPS', async (t) => {
+  const { socket, says } = await session('imap');
+  await says('* OK');
+  t.equal(socket.getProtocol(), 'TLSv1.3');
+  socket.write(`a LOGIN "${account.user}" "${account.password}"\r\n`);
+  await says('a OK');
+  socket.destroy();
+  t.pass('logged in');
+});
+
+t.test('SMTP on the port of HTTPS', async (t) => {
+  const { socket, says } = await session('smtp');
+  await says('220 ');
+  socket.write('EHLO client.example\r\n');
+  await says('250 ');
+  socket.write(`AUTH PLAIN ${Buffer.from(`\0${account.user}\0${account.password}`).toString('base64')}\r\n`);
+  await says('235 ');
+  socket.write('MAIL FROM:<someone@else.example>\r\nRCPT TO:<a@b.example>\r\n');
+  await says('553 ');
+  socket.destroy();
+  const log = readFileSync(relay.layout.logs.postfix!, 'utf8');
+  t.match(log, `connect from unknown[${CLIENT}]`, 'limits per client are about clients');
+});
+
+t.test('what clients ask for that know nothing of ALPN is HTTPS', async (t) => {
+  const { socket, says } = await session('http/1.1');
+  socket.once('secureConnect', () => socket.write('GET / HTTP/1.0\r\nHost: chat.example.org\r\n\r\n'));
+  await says('HTTP/1.1 200 OK');
+  socket.destroy();
+  t.pass('a page');
+});
+
+t.test('nginx tells nobody who came', async (t) => {
+  for (const name of ['access.log', 'error.log', 'start.log']) {
+    const path = `${relay.directory}/nginx/${name}`;
+    t.notMatch(existsSync(path) ? readFileSync(path, 'utf8') : '', /127\.0\.0\.9/, name);
+  }
+});

@@ -1,0 +1,5 @@
+/** The life of a relay on Debian 13. */
+
+import { machineTests } from './machine-tests.ts';
+
+machineTests('trixie');

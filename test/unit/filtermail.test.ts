@@ -1,0 +1,3 @@
+import { runPackage } from './run.ts';
+
+await runPackage('filtermail');
