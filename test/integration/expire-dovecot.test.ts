@@ -50,7 +50,7 @@ function ageMessages(user: string, count: number, ageDays: number): void {
 
 /** A change of the mailbox that is no message. */
 function touchNew(user: string): void {
-  const path = join(mailbox(user), 'new/.wake');
+  const path = join(mailbox(user), 'new/..wake');
   writeFileSync(path, '');
   unlinkSync(path);
 }

@@ -5,7 +5,17 @@
  */
 
 import { spawn } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
@@ -28,6 +38,7 @@ import type { RelayLayout } from '../../packages/chatmailctl/src/layout.ts';
 import { renderDovecot23 } from '../../packages/chatmailctl/src/render/dovecot-2.3.ts';
 import { renderDovecot24 } from '../../packages/chatmailctl/src/render/dovecot-2.4.ts';
 import { INSTALLED } from '../../packages/chatmailctl/test/layouts.ts';
+import { WAKE_FILE } from '../../packages/metadata-push/src/waker.ts';
 import { debian13 } from './debian13.ts';
 import { LineClient, run } from './dict-dovecot.ts';
 
@@ -227,6 +238,18 @@ for (const version of ['2.3', '2.4'] as const) {
       t.match(await deliver(layout, alice.user, 'x'), /^250/);
       await gateway.waitForToken(`openpgp:${version}`, sinceMs, 10_000);
       t.equal(posts(), before + 1, 'the next of somebody else is');
+    });
+
+    await t.test('what wakes sessions is nothing to the quota', async (t) => {
+      const count = async () => {
+        await doveadm('quota', 'recalc', '-u', alice.user);
+        return /MESSAGE +(\d+)/.exec((await doveadm('quota', 'get', '-u', alice.user)).stdout)?.[1];
+      };
+      const before = await count();
+      t.equal(before, String(stored().length));
+      symlinkSync(WAKE_FILE, `${mailbox}/new/${WAKE_FILE}`);
+      t.equal(await count(), before);
+      rmSync(`${mailbox}/new/${WAKE_FILE}`, { force: true });
     });
 
     await t.test('room is made when it fills up', async (t) => {

@@ -10,8 +10,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Address, type Logger, type Metrics, mailboxPath, parseAddress } from '#core';
 import { deliveryTime, hasChangedSince, LATE_MS, MAX_REPEATS, MERGE_MS, WAKE_AFTER_MS } from './wake-rule.ts';
 
-/** Never a message: Dovecot, and chatmail-expire, pass over names that begin with a dot. */
-const FILE_NAME = '.wake';
+/**
+ * Never a message: Dovecot, and chatmail-expire, pass over names that begin with a dot; only a recount of Dovecot's quota (maildir)
+ * counts them, unless they begin with two.
+ */
+export const WAKE_FILE = '..wake';
 /** A process that ends badly is started again within seconds; mailboxes that changed this long before our start are woken. */
 const MISSED_MS = 10 * 60_000;
 /** So many of them wait at once: a restart is to cost neither memory nor a disk that is busy with nothing else. */
@@ -176,7 +179,7 @@ export class Waker {
   #changeNext(): void {
     while (this.#changing < MAX_CHANGING && this.#toChange.length > 0) {
       this.#changing++;
-      this.#change(`${this.#toChange.shift()}/${FILE_NAME}`, (error) => {
+      this.#change(`${this.#toChange.shift()}/${WAKE_FILE}`, (error) => {
         this.#changing--;
         if (error) this.#failed(error);
         else this.#count('woken');
@@ -187,7 +190,7 @@ export class Waker {
 
   #change(file: string, callback: (error: NodeJS.ErrnoException | undefined) => void): void {
     // A symbolic link to nowhere takes one call where a file takes two. One that is there was left by a process that ended badly.
-    symlink(FILE_NAME, file, (error) => {
+    symlink(WAKE_FILE, file, (error) => {
       if (error && error.code !== 'EEXIST') callback(error);
       else unlink(file, (error) => callback(error && error.code !== 'ENOENT' ? error : undefined));
     });

@@ -43,7 +43,7 @@ export async function endSessions(
 
 /** A file that comes and goes in the folder clients idle in. */
 function wake(mailbox: string): void {
-  const path = `${mailbox}/new/.wake`;
+  const path = `${mailbox}/new/..wake`;
   try {
     closeSync(openSync(path, 'wx', 0o600));
     unlinkSync(path);

@@ -132,7 +132,7 @@ export function checkSingle(kind: Item['kind'], data: Buffer): void {
 }
 
 /** Index files, locks, temporary files and the quota sum of Dovecot, which it makes anew; the tokens of today's relays. */
-const LEFT_OUT = /^(?:dovecot\..*|maildirsize|.*\.lock|dovecot-uidlist\..*|metadata\.json|\..*\.tmp|\.wake)$/;
+const LEFT_OUT = /^(?:dovecot\..*|maildirsize|.*\.lock|dovecot-uidlist\..*|metadata\.json|\..*\.tmp|\.\.wake)$/;
 
 /** True for the name of a file in a mailbox that no backup holds. */
 export function isLeftOut(name: string): boolean {

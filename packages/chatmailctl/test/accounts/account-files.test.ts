@@ -67,7 +67,7 @@ t.test('what is an account, and what is not', async (t) => {
     mkdirSync(join(mailbox, folder), { recursive: true });
   }
   const sizes = ['cur/1.M1.h,S=1000,W=1010:2,S', 'new/2.M1.h,S=24', '.DeltaChat/cur/3.h,S=1:2,', 'cur/4.h:2,'];
-  for (const name of [...sizes, 'tmp/5.h,S=999', 'new/.wake', 'not-a-folder/cur/6.h,S=9']) {
+  for (const name of [...sizes, 'tmp/5.h,S=999', 'new/..wake', 'not-a-folder/cur/6.h,S=9']) {
     writeFileSync(join(mailbox, name), 'gzip!');
   }
   t.same(readAccount(mail, address), {
