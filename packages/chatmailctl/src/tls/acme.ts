@@ -14,8 +14,10 @@ import { inspectCertificate } from './certificate.ts';
 /** The addresses of a name; fails as `node:dns` does. */
 type Lookup = (name: string) => Promise<readonly string[]>;
 
-/** A server that refuses a nonce three times is in trouble. */
-const TRIES = 3;
+/** A server that refuses so many nonces is in trouble. */
+const TRIES = 5;
+/** dehydrated names what it makes by the second, and takes what a failed run left in the same second for half done. */
+const RETRY_AFTER_MS = 1_100;
 
 /** Names besides the relay's own that its web server answers to. */
 const BESIDES = ['www', 'mta-sts'] as const;
@@ -38,18 +40,34 @@ export async function issueCertificate(
   const before = await readText(host, paths.chain);
   const names = await certificateNames(config, before, lookUp);
   await dehydrated(host, config, ['--register', '--accept-terms']);
-  await dehydrated(host, config, ['--cron', ...names.flatMap((name) => ['--domain', name])]);
-  const made = `${ACME_STATE}/certs/${config.mail_domain}`;
-  const [chain, key] = [await readText(host, `${made}/fullchain.pem`), await readText(host, `${made}/privkey.pem`)];
-  if (chain === undefined || key === undefined) {
-    throw new ExitError(EXIT_TEMPORARY, `dehydrated says it has a certificate, but there is none in ${made}`);
+  const issue = ['--cron', ...names.flatMap((name) => ['--domain', name])];
+  await dehydrated(host, config, issue);
+  let made = await readMade(host, config);
+  if ('problem' in made) {
+    // A power cut while it wrote, say. It looks at the end and the names only, and would never try again.
+    await dehydrated(host, config, [...issue, '--force']);
+    made = await readMade(host, config);
   }
-  const info = inspectCertificate(chain, key, config.mail_domain);
-  if ('problem' in info) throw new ExitError(EXIT_TEMPORARY, `${made}/fullchain.pem ${info.problem}`);
-  if (chain === before && key === (await readText(host, paths.key))) return false;
-  await writePath(host, paths.key, key, { mode: 0o600 });
-  await writePath(host, paths.chain, chain, { mode: 0o644 });
+  if ('problem' in made) throw new ExitError(EXIT_TEMPORARY, made.problem);
+  if (made.chain === before && made.key === (await readText(host, paths.key))) return false;
+  await writePath(host, paths.key, made.key, { mode: 0o600 });
+  await writePath(host, paths.chain, made.chain, { mode: 0o644 });
   return true;
+}
+
+/** What dehydrated has made: a pair that belongs together, or what is wrong with it. */
+async function readMade(
+  host: Host,
+  { mail_domain }: Config,
+): Promise<{ chain: string; key: string } | { problem: string }> {
+  const directory = `${ACME_STATE}/certs/${mail_domain}`;
+  const chain = await readText(host, `${directory}/fullchain.pem`);
+  const key = await readText(host, `${directory}/privkey.pem`);
+  if (chain === undefined || key === undefined) {
+    return { problem: `dehydrated says it has a certificate, but there is none in ${directory}` };
+  }
+  const info = inspectCertificate(chain, key, mail_domain);
+  return 'problem' in info ? { problem: `${directory}/fullchain.pem ${info.problem}` } : { chain, key };
 }
 
 /** Refuses to go on without the client.
@@ -110,7 +128,10 @@ async function dehydrated(host: Host, config: Config, args: readonly string[]): 
     const { code, output } = await host.run('dehydrated', ['--config', `${host.root}${ACME_CONFIG}`, ...args]);
     if (code === 0) return;
     // RFC 8555 section 6.5: a client tries again with another nonce; this one leaves that to us.
-    if (/badNonce|anti-replay nonce/.test(output) && count < TRIES) continue;
+    if (/badNonce|anti-replay nonce/.test(output) && count < TRIES) {
+      await host.pause(RETRY_AFTER_MS);
+      continue;
+    }
     throw new ExitError(
       EXIT_TEMPORARY,
       `there is no certificate for ${config.mail_domain}: ${reasonIn(output)}; ${remedyFor(output, config)}`,

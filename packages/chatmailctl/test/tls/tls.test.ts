@@ -201,3 +201,27 @@ t.test('a lock that dehydrated has left behind', async (t) => {
     { exitCode: EXIT_TEMPORARY, message: /Lock file '\/acme\/lock' present.*rm \/acme\/lock, then chatmailctl tls$/ },
   );
 });
+
+t.test('a nonce that is refused is asked for again, in another second', async (t) => {
+  const config = parseConfig('[params]\nmail_domain = chat.example.org\n');
+  const output = '{"type":"urn:ietf:params:acme:error:badNonce","detail":"JWS has an invalid anti-replay nonce: x"}\n';
+  let refusals = 0;
+  const steps: (string | number)[] = [];
+  const busy: Host = {
+    ...host,
+    pause: async (ms) => void steps.push(ms),
+    run: async (_program, args) => {
+      steps.push(args.at(-1)!);
+      return refusals-- > 0 ? { code: 1, output } : { code: 0, output: '' };
+    },
+  };
+  const issue = (count: number) => {
+    steps.length = 0;
+    refusals = count;
+    return issueCertificate(busy, config, certificatePaths(config), async () => []);
+  };
+  await issue(2);
+  t.equal(steps.filter((step) => typeof step === 'number' && step > 1000).length, 2);
+  t.match(steps.slice(0, 3), ['--accept-terms', Number, '--accept-terms']);
+  await t.rejects(issue(9), { exitCode: EXIT_TEMPORARY, message: /anti-replay nonce/ }, 'not for ever');
+});
