@@ -4,12 +4,12 @@
  * machine is put back as it was.
  */
 
-import { EXIT_BUG, ExitError } from '#core';
+import { EXIT_BUG, EXIT_TEMPORARY, ExitError } from '#core';
 import type { RenderedFile } from '../layout.ts';
 import { rememberCertificate } from '../tls/renew.ts';
 import { ensureCertificate, obtainCertificate } from '../tls/tls.ts';
 import { testLogin } from './auth-test.ts';
-import { type Manifest, writeRecord } from './backup.ts';
+import { writeRecord } from './backup.ts';
 import { unifiedDiff } from './diff.ts';
 import { alone, clearPending } from './pending.ts';
 import { type Change, isOurs, recordOf } from './plan.ts';
@@ -18,7 +18,7 @@ import { type ApplyInput, look, type Survey } from './survey.ts';
 import { putBack } from './undo.ts';
 import { DAEMONS, isServer, planServices, SERVERS } from './units.ts';
 import { validate } from './validate.ts';
-import { writeChanges } from './write.ts';
+import { type Backup, backUp, writeChanges } from './write.ts';
 
 /**
  * Applies the rendered files to the machine.
@@ -45,9 +45,10 @@ async function change(input: ApplyInput, survey: Survey): Promise<void> {
   for (const { name } of retire) print(`stop     ${name}`);
   for (const change of changes.filter(({ before }) => before && isOurs(before.text))) print(diffOf(change));
 
-  const backup = await writeChanges(input, survey);
+  const backup = await backUp(input, survey);
   let told: readonly string[] = [];
   try {
+    await writeChanges(input, survey, backup);
     const servers = states.map(({ name }) => name).filter(isServer);
     // After a run that was killed nobody knows who has read what: all files count as new.
     const concerned = isPending ? [...changes, ...rendered.map(asNew)] : changes;
@@ -109,13 +110,16 @@ function diffOf({ path, before, after }: Change): string {
 /** Puts everything back and says why, and whether that went well too. */
 async function giveUp(
   input: ApplyInput,
-  backup: { directory: string; manifest: Manifest },
+  backup: Backup,
   told: readonly string[],
   error: unknown,
   wasPending: boolean,
 ): Promise<never> {
-  const reason = error instanceof ExitError ? error.message : String((error as Error).stack ?? error);
-  const exitCode = error instanceof ExitError ? error.exitCode : undefined;
+  const { message, stack, syscall } = error as NodeJS.ErrnoException;
+  const isOfSystem = syscall !== undefined;
+  const exitCode = error instanceof ExitError ? error.exitCode : isOfSystem ? EXIT_TEMPORARY : EXIT_BUG;
+  // A full disk needs no list of lines in our code.
+  const reason = exitCode === EXIT_BUG ? String(stack ?? error) : message;
   let outcome = 'everything was put back as it was';
   try {
     await putBack(input.host, backup, input.note, told);
@@ -124,7 +128,7 @@ async function giveUp(
   } catch (second) {
     outcome = `putting everything back failed too (${(second as Error).message}): see ${backup.directory}`;
   }
-  throw new ExitError(exitCode ?? EXIT_BUG, `${reason}\n${outcome}`, { cause: error });
+  throw new ExitError(exitCode, `${reason}\n${outcome}`, { cause: error });
 }
 
 function finish(changes: readonly Change[], directory: string): string {

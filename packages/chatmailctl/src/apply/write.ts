@@ -1,25 +1,28 @@
 /**
- * [io] Writes what has been decided, after a backup of all it replaces.
+ * [io] Writes what has been decided, after a backup of all it replaces. What fails is put back by who calls.
  */
 
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { createBackup, type Manifest } from './backup.ts';
 import { exists, makeDirectories, mustRun, statPath, writePath } from './host.ts';
-import { clearPending, markPending } from './pending.ts';
+import { markPending } from './pending.ts';
 import type { ApplyInput, Survey } from './survey.ts';
-import { putBack } from './undo.ts';
+
+export interface Backup {
+  readonly directory: string;
+  readonly manifest: Manifest;
+}
 
 /**
- * Backs up, stops what must not run any longer, and writes; a failure half way puts back what was done.
+ * Keeps all that {@link writeChanges} replaces, and notes that an apply is at work.
  *
- * @throws NodeJS.ErrnoException of the disk, ExitError 78 of systemctl
+ * @throws NodeJS.ErrnoException of the disk, when nothing has changed yet
  */
-export async function writeChanges(
-  input: ApplyInput,
-  { changes, record, enable, states, retire, isPending }: Survey,
-): Promise<{ directory: string; manifest: Manifest }> {
-  const { host } = input;
+export async function backUp(
+  { host, now }: ApplyInput,
+  { changes, record, enable, states, retire }: Survey,
+): Promise<Backup> {
   const files = await Promise.all(
     changes.map(async ({ path, service }) => {
       const found = await statPath(host, path);
@@ -54,19 +57,25 @@ export async function writeChanges(
     retiredUnits: retire.filter(({ isEnabled }) => isEnabled).map(({ name }) => name),
     record,
   };
-  const directory = await createBackup(host, input.now, manifest);
+  const directory = await createBackup(host, now, manifest);
   await markPending(host);
-  try {
-    if (retire.length > 0) await mustRun(host, 'systemctl', ['disable', '--now', ...retire.map(({ name }) => name)]);
-    for (const path of directories) await makeDirectories(host, path);
-    for (const { path, after } of changes) {
-      if (after) await writePath(host, path, after.text, { mode: after.mode });
-      else await rm(host.root + path, { force: true });
-    }
-  } catch (error) {
-    await putBack(host, { directory, manifest }, input.note, []);
-    if (!isPending) await clearPending(host);
-    throw error;
-  }
   return { directory, manifest };
+}
+
+/**
+ * Stops what must not run any longer, and writes.
+ *
+ * @throws NodeJS.ErrnoException of the disk, ExitError 78 of systemctl
+ */
+export async function writeChanges(
+  { host }: ApplyInput,
+  { changes, retire }: Survey,
+  { manifest }: Backup,
+): Promise<void> {
+  if (retire.length > 0) await mustRun(host, 'systemctl', ['disable', '--now', ...retire.map(({ name }) => name)]);
+  for (const path of manifest.directories) await makeDirectories(host, path);
+  for (const { path, after } of changes) {
+    if (after) await writePath(host, path, after.text, { mode: after.mode });
+    else await rm(host.root + path, { force: true });
+  }
 }

@@ -1,6 +1,7 @@
 /** [io] apply and undo on a directory that stands for a machine (machine.ts). On real ones: test/machine. */
 
-import { readdirSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmSync, symlinkSync, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
 import t from 'tap';
 import { EXIT_CONFIG, EXIT_TEMPORARY } from '#core';
 import { TestMachine } from './machine.ts';
@@ -118,6 +119,19 @@ t.test('whatever fails, everything is put back', async (t) => {
     t.equal(restarts.length === 0, isChecked, `${start}: who was told nothing is not disturbed: ${restarts}`);
     t.same([...m.enabled].sort(), enabled.sort(), `${start}: units`);
   }
+});
+
+t.test('a file that cannot be written is named, and so is what cannot be put back', async (t) => {
+  const m = machine(t);
+  const dropIns = '/etc/systemd/system/dovecot.service.d';
+  mkdirSync(`${m.root}${dirname(dropIns)}`, { recursive: true });
+  symlinkSync('/nowhere', m.root + dropIns);
+  const files = m.etc();
+  const message = /EEXIST.*dovecot\.service\.d.*\neverything was put back/;
+  await t.rejects(m.apply(), { exitCode: EXIT_TEMPORARY, message });
+  t.same(m.etc(), files);
+  m.failures.set('systemctl daemon-reload', 'no systemd\n');
+  await t.rejects(m.apply(), { message: /EEXIST.*failed too \(.*no systemd.*\): see \//s }, 'both reasons');
 });
 
 t.test('a unit that somebody has stopped is started again, and what went down with it', async (t) => {
