@@ -59,7 +59,7 @@ export const CONFIG_GROUPS = {
     mailboxes_dir: key('path', '/home/vmail/mail/{address_domain}', 'The directory of all accounts.'),
     disable_ipv6: key('boolean', 'false', 'Listen and send over IPv4 only.'),
     max_imap_connections: key('integer', '10000', 'IMAP connections served at once.'),
-    max_smtp_connections: key('integer', '1000', 'SMTP connections served at once.'),
+    max_smtp_connections: key('integer', '1000', 'SMTP connections served at once, on each port.'),
     imap_compress: key('boolean', 'false', 'Offer IMAP COMPRESS. Compressed sessions cannot hibernate.'),
     imap_rawlog: key('boolean', 'false', 'Record IMAP sessions in the mailbox directories, for debugging only.'),
     acme_email: key('text', '', 'Contact address given to the certificate authority.'),

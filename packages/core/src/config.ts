@@ -124,6 +124,9 @@ function checkTogether(config: Config, file: string, lineOf: (key: string) => nu
   for (const key of ['new_accounts_per_minute', 'new_accounts_per_minute_per_client'] as const) {
     if (config[key] < 1) refuse(key, 'must be at least 1; to take no new accounts, set registration = closed');
   }
+  for (const key of ['max_smtp_connections', 'max_imap_connections'] as const) {
+    if (config[key] < 1) refuse(key, 'must be at least 1; there is no value for no limit');
+  }
   if (config.mailboxes_dir === '') refuse('mailboxes_dir', 'must be an absolute path');
   if (config.state_dir === '') refuse('state_dir', 'must be an absolute path');
   if (config.tls_external_cert_and_key.length !== 0 && config.tls_external_cert_and_key.length !== 2) {

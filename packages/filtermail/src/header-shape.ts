@@ -19,7 +19,10 @@ export const HIDDEN_SUBJECT = '[...]';
 export const HIDDEN_RECIPIENTS = '"hidden-recipients": ;';
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
-const DATE = /^(?:[A-Z][a-z]{2}, ?)?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d)(?::(\d\d))? ([+-])(\d\d)(\d\d)\b/;
+const DATE =
+  /^(?:[A-Z][a-z]{2}, ?)?(\d{1,2}) ([A-Z][a-z]{2}) (\d{4}) (\d\d):(\d\d)(?::(\d\d))? ([+-]\d{4}|[A-Z]{1,5})\b/;
+/** Hours from UTC (RFC 5322 §4.3, obs-zone): every other name counts as UTC. */
+const ZONES = new Map(Object.entries({ EDT: -4, EST: -5, CDT: -5, CST: -6, MDT: -6, MST: -7, PDT: -7, PST: -8 }));
 /** What Delta Chat writes: nothing to change. */
 const UTC_DATE = new RegExp(`^[A-Z][a-z]{2}, \\d{1,2} (?:${MONTHS.join('|')}) \\d{4} \\d\\d:\\d\\d:\\d\\d \\+0000$`);
 
@@ -78,7 +81,8 @@ function bareAddress({ text }: Address): string {
 function toUtc(value: string): string | undefined {
   const match = DATE.exec(value.replace(/[ \t\n]+/g, ' '));
   if (!match) return undefined;
-  const [, day, month, year, hour, minute, second = '0', sign, zoneHours, zoneMinutes] = match;
+  const [, day, month, year, hour, minute, second = '0', zone = ''] = match;
+  const [, sign = '+', zoneHours = ZONES.get(zone) ?? 0, zoneMinutes = 0] = /^([+-])(\d\d)(\d\d)$/.exec(zone) ?? [];
   const offset = (Number(zoneHours) * 60 + Number(zoneMinutes)) * (sign === '-' ? -1 : 1);
   const at = Date.UTC(
     Number(year),

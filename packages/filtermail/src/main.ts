@@ -38,6 +38,9 @@ await runDaemon({
   start,
 });
 
+/** Submission has so many ports, each with up to max_smtp_connections: 465, 587, and 443 through the web server. */
+const MAX_PORTS = 3;
+
 function start(context: DaemonContext): Service {
   const metrics = createFilterMetrics(context.metrics);
   const now = () => performance.now();
@@ -69,7 +72,7 @@ function start(context: DaemonContext): Service {
   return {
     open(listener) {
       if (listener !== 'incoming') signing ??= readSigning(config);
-      const server = new MilterServer({ ...serverOptions(listener), ...limits(context, listener, config) });
+      const server = new MilterServer({ ...serverOptions(listener), ...limits(context, listener, () => config) });
       servers.get(listener)!.push(server);
       return server;
     },
@@ -105,10 +108,10 @@ function start(context: DaemonContext): Service {
   }
 }
 
-/** One MTA connection for each SMTP session, and no more than Postfix may have. */
-function limits({ log }: DaemonContext, listener: string, config: Config) {
+/** One MTA connection for each SMTP session, and no more than Postfix may have on the ports that share a listener. */
+function limits({ log }: DaemonContext, listener: string, config: () => Config) {
   return {
-    maxConnections: config.max_smtp_connections,
+    maxConnections: () => MAX_PORTS * config().max_smtp_connections,
     onError(
       error: Error,
       { kind, queueId }: { kind: 'protocol' | 'handler' | 'socket'; queueId?: string | undefined },

@@ -24,7 +24,8 @@ t.test('who takes clear text', async (t) => {
     ['enforced+a+b@relay.test', false, 'so do two'],
     ['open+tag@relay.test', true, 'an extension of one that allows it'],
     ['a@[127.0.0.1]', false, 'an address literal'],
-    ['nobody@relay.test', true, 'no mailbox, no file'],
+    ['nobody@relay.test', false, 'who has no mailbox wishes nothing'],
+    ['nobody+tag@relay.test', false, 'with an extension'],
   ];
   for (const [address, allowed, why] of rows)
     t.equal(await store.allowsCleartext(parseAddress(address)!), allowed, why);
@@ -32,5 +33,8 @@ t.test('who takes clear text', async (t) => {
 
 t.test('what cannot be found out is an error, never a yes', async (t) => {
   await t.rejects(createE2eeStore(join(root, 'not-mounted')).allowsCleartext(parseAddress('open@relay.test')!));
+  const mountPoint = join(root, 'mount-point');
+  mkdirSync(join(mountPoint, 'lost+found'), { recursive: true });
+  await t.rejects(createE2eeStore(mountPoint).allowsCleartext(parseAddress('open@relay.test')!), 'nobody’s mailbox');
   await t.rejects(createE2eeStore(mailboxes).allowsCleartext(parseAddress('loop@relay.test')!), 'ELOOP');
 });

@@ -32,8 +32,11 @@ export interface SessionOptions extends Requirements {
 
 /** Options of {@link MilterServer}. */
 export interface MilterServerOptions extends SessionOptions {
-  /** Connections served at once; further ones are accepted and left unread until one ends. Default 256. */
-  readonly maxConnections?: number;
+  /**
+   * Connections served at once; further ones are accepted and left unread until one ends. Default 256. A function is asked
+   * each time.
+   */
+  readonly maxConnections?: number | (() => number);
   /** Longest silence between two frames outside a message's content. Default 2 h, see DEFAULTS. */
   readonly idleTimeoutMs?: number;
   /** Longest silence inside a frame, before negotiation, or inside a message's content. Default 60 s. */

@@ -24,7 +24,7 @@ export class MilterServer {
   /** Not listening yet, unless the caller's own one is. */
   readonly server: Server;
   readonly #options: MilterServerOptions;
-  readonly #maxConnections: number;
+  readonly #maxConnections: () => number;
   readonly #timeouts: Timeouts;
   readonly #active = new Set<Connection>();
   readonly #waiting = new Set<Connection>();
@@ -36,7 +36,8 @@ export class MilterServer {
   constructor(options: MilterServerOptions, server: Server = createServer({ pauseOnConnect: true })) {
     const { maxConnections, idleTimeoutMs, readTimeoutMs, answerTimeoutMs, progressIntervalMs } = options;
     this.#options = options;
-    this.#maxConnections = maxConnections ?? DEFAULTS.maxConnections;
+    this.#maxConnections =
+      typeof maxConnections === 'function' ? maxConnections : () => maxConnections ?? DEFAULTS.maxConnections;
     this.#timeouts = {
       idleTimeoutMs: idleTimeoutMs ?? DEFAULTS.idleTimeoutMs,
       readTimeoutMs: readTimeoutMs ?? DEFAULTS.readTimeoutMs,
@@ -88,7 +89,7 @@ export class MilterServer {
       return;
     }
     const connection = new Connection(socket, this.#options, () => this.#ended(connection));
-    if (this.#active.size < this.#maxConnections) this.#start(connection);
+    if (this.#active.size < this.#maxConnections()) this.#start(connection);
     else this.#waiting.add(connection);
   }
 
@@ -109,7 +110,7 @@ export class MilterServer {
     this.#waiting.delete(connection);
     this.#active.delete(connection);
     const [next] = this.#waiting;
-    if (next !== undefined && !this.#draining && this.#active.size < this.#maxConnections) {
+    if (next !== undefined && !this.#draining && this.#active.size < this.#maxConnections()) {
       this.#waiting.delete(next);
       this.#start(next);
     }

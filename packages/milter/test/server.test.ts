@@ -190,7 +190,8 @@ for (const reading of ['shared', 'plain'] as const) {
     });
 
     t.test('above the limit connections wait their turn', async (t) => {
-      const running = await start(t, { reading, maxConnections: 2 });
+      let most = 2;
+      const running = await start(t, { reading, maxConnections: () => most });
       const [first, second] = [await running.mta(), await running.mta()];
       let served = false;
       const third = running.mta().then((mta) => {
@@ -203,7 +204,10 @@ for (const reading of ['shared', 'plain'] as const) {
       t.equal(running.milter.connections(), 3);
       await first.quit();
       t.equal((await (await third).message()).reply.type, 'accept');
-      await Promise.all([second.quit(), (await third).quit()]);
+      most = 3;
+      const fourth = await running.mta();
+      t.equal((await fourth.message()).reply.type, 'accept', 'a limit that was raised');
+      await Promise.all([second.quit(), (await third).quit(), fourth.quit()]);
     });
   });
 }

@@ -48,7 +48,8 @@ export async function lookUpTxt(
     if (answer.rcode === RCODE_NO_NAME || answer.target === target) return { status: 'missing' };
     target = answer.target;
   }
-  return { status: 'missing' };
+  // In a circle, or too far: the name may have records, we did not get to them.
+  return { status: 'temporary' };
 }
 
 /** The first answer that says whether there are records. */
