@@ -1,10 +1,11 @@
 /**
  * The rendered web server in a real nginx, in front of a whole relay: pages, /new, and mail on the port of HTTPS, which the
- * servers behind it see coming from the client and not from nginx. Needs root.
+ * servers behind it see coming from the client and not from nginx; and the way to an iroh relay, played by a stub. Needs root.
  */
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { request } from 'node:https';
+import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { type RequestOptions, request } from 'node:https';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import t from 'tap';
 import { ensureDependencies } from '../../packages/chatmailctl/src/demo/dependencies.ts';
@@ -26,20 +27,39 @@ await ensureDependencies((line) => t.comment(line));
 if (!existsSync('/usr/sbin/nginx')) await aptInstall('nginx-light');
 if (!existsSync('/usr/lib/nginx/modules/ngx_stream_module.so')) await aptInstall('libnginx-mod-stream');
 
-const held = await holdPorts(5);
-const [http, https, local, submissions, imaps] = held.ports as [number, number, number, number, number];
+const held = await holdPorts(6);
+const [http, https, local, submissions, imaps, iroh] = held.ports as [number, number, number, number, number, number];
 await held.release();
 const relay = await startRelay({
   gatewayUrl: 'http://127.0.0.1:9/notify',
   behindWebServer: { https: local, submissions, imaps },
 });
 const account = inventCredentials(relay.layout);
-const config = parseConfig('[params]\nmail_domain = chat.example.org\n');
+const config = parseConfig('[params]\nmail_domain = chat.example.org\niroh_relay = https://chat.example.org\n');
+/** What the iroh relay was asked, and with which header fields. */
+const asked: { path: string; headers: IncomingHttpHeaders }[] = [];
+const irohRelay = await startIrohRelay();
 const nginx = await startNginx();
 t.teardown(async () => {
+  irohRelay.close();
   await nginx.stop();
   await relay.stop();
 });
+
+/** Answers as iroh-relay does; on an upgraded connection it says what it hears. */
+async function startIrohRelay() {
+  const server = createServer(({ url = '', headers }, response) => {
+    asked.push({ path: url, headers });
+    response.writeHead(url === '/generate_204' ? 204 : url === '/ping' ? 200 : 400).end();
+  });
+  server.on('upgrade', ({ url = '', headers }, socket) => {
+    asked.push({ path: url, headers });
+    socket.write(`HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: ${headers.upgrade}\r\n\r\n`);
+    socket.on('error', () => {}).pipe(socket);
+  });
+  await new Promise<void>((resolve) => server.listen(iroh, '127.0.0.1', resolve));
+  return server;
+}
 
 /** An nginx of our own with the rendered files where Debian's nginx.conf includes them; ports and places are the test's. */
 async function startNginx(): Promise<ManagedProcess> {
@@ -48,6 +68,7 @@ async function startNginx(): Promise<ManagedProcess> {
   const here = (text: string) =>
     text
       .replaceAll(WEB_ROOT, `${directory}/web`)
+      .replaceAll('127.0.0.1:3340', `127.0.0.1:${iroh}`)
       .replaceAll(/listen (?:\[::\]:)?80;/g, `listen 127.0.0.1:${http};`)
       .replaceAll(/listen (?:\[::\]:)?443;/g, `listen 127.0.0.1:${https};`)
       // Each is there once for IPv4 and once for IPv6.
@@ -75,10 +96,14 @@ async function startNginx(): Promise<ManagedProcess> {
   return server;
 }
 
+const toNginx = (path: string, headers = {}): RequestOptions => ({
+  ...{ host: '127.0.0.1', port: https, path, localAddress: CLIENT, rejectUnauthorized: false },
+  headers: { host: 'chat.example.org', ...headers },
+});
+
 function fetchPage(path: string, method = 'GET'): Promise<{ status: number; type: string; text: string }> {
   return new Promise((resolve, reject) => {
-    const options = { host: '127.0.0.1', port: https, path, method, localAddress: CLIENT, rejectUnauthorized: false };
-    const sent = request({ ...options, headers: { host: 'chat.example.org' } }, (response) => {
+    const sent = request({ ...toNginx(path), method }, (response) => {
       let text = '';
       response.setEncoding('utf8').on('data', (chunk: string) => {
         text += chunk;
@@ -154,6 +179,38 @@ t.test('SMTP on the port of HTTPS', async (t) => {
   socket.destroy();
   const log = readFileSync(relay.layout.logs.postfix!, 'utf8');
   t.match(log, `connect from unknown[${CLIENT}]`, 'limits per client are about clients');
+});
+
+t.test('the iroh relay', async (t) => {
+  asked.length = 0;
+  t.equal((await fetchPage('/ping')).status, 200);
+  t.equal((await fetchPage('/generate_204')).status, 204);
+  t.equal((await fetchPage('/relay')).status, 400, 'nothing to upgrade to');
+  for (const protocol of ['websocket', 'iroh derp http']) {
+    const heard = await new Promise<string>((resolve, reject) => {
+      const headers = { connection: 'Upgrade', upgrade: protocol, 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+      const sent = request(toNginx('/relay', headers), () => reject(new Error(`${protocol}: not upgraded`)));
+      sent.once('upgrade', (_response, socket) => {
+        socket.once('data', (data: Buffer) => {
+          resolve(data.toString());
+          socket.destroy();
+        });
+        socket.write('a frame');
+      });
+      sent.once('error', reject).end();
+    });
+    t.equal(heard, 'a frame', `${protocol}: there and back`);
+    const { headers } = asked.at(-1)!;
+    t.match(headers, { upgrade: protocol, host: 'chat.example.org', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' });
+  }
+  t.same(
+    asked.map(({ path }) => path),
+    ['/ping', '/generate_204', '/relay', '/relay', '/relay'],
+  );
+  t.notMatch(JSON.stringify(asked), CLIENT, 'it is not told who asks');
+  await fetchPage('/relay/x');
+  await fetchPage('/pingx');
+  t.equal(asked.length, 5, 'and asked for nothing else');
 });
 
 t.test('what clients ask for that know nothing of ALPN is HTTPS', async (t) => {

@@ -1,6 +1,7 @@
 /**
  * Every key of `chatmail.ini`, once: type, default, help. The reader, the sample file and chatmail.ini(5) come from this
- * table. Names, units and defaults of the first three groups are those of existing relays, so that their file works unchanged.
+ * table. Names, units and defaults of the first three groups are those of existing relays, so that their file works unchanged; only
+ * iroh_relay has another default, since its service is not ours to start (chatmailctl adopt writes the old one down).
  */
 
 import type { ValueType } from './config-values.ts';
@@ -83,7 +84,11 @@ export const CONFIG_GROUPS = {
       '',
       'Instead of that socket: a file with the secret shared with a TURN server on port 3478 of mail_domain (coturn: static-auth-secret).',
     ),
-    iroh_relay: key('url', 'https://{mail_domain}', 'The iroh relay clients are told to use; empty: none.'),
+    iroh_relay: key(
+      'url',
+      '',
+      'The iroh relay clients are told to use for realtime channels; empty: none, they take those built into them. With https:// and mail_domain, nginx passes it on to an iroh-relay on 127.0.0.1:3340.',
+    ),
     www_folder: key('text', '', 'Directory of web pages to serve instead of the built-in ones.'),
     privacy_postal: key('text', '', 'Postal address shown on the privacy page.'),
     privacy_mail: key(

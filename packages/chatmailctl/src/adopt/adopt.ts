@@ -19,6 +19,7 @@ import {
   type Adoption,
   adoptedConfig,
   INHERITED_CONFIG,
+  IROH_UNIT,
   KEPT_UNITS,
   listed,
   REPLACED_FILES,
@@ -67,11 +68,24 @@ async function adoptConfig(host: Host, inherited: string, print: (line: string) 
   const text = adoptedConfig(inherited, {
     webPages: hasPages ? WEB_PAGES : undefined,
     mailboxes: isPlain ? plain : undefined,
+    irohRelay: await irohRelayOf(host, before),
   });
   const config = parseConfig(text, CONFIG);
   await writePath(host, CONFIG, text, { mode: 0o644 });
   print(`made  ${CONFIG}, from ${INHERITED_CONFIG}${hasPages ? `, with the pages of ${WEB_PAGES}` : ''}`);
+  if (config.iroh_relay !== before.iroh_relay) {
+    print(`keep  iroh_relay = ${config.iroh_relay}: was the default there, and ${IROH_UNIT} is on this machine`);
+  }
   return config;
+}
+
+/** What clients were told where nothing was given. None can check a certificate that is our own, so there they never had one. */
+async function irohRelayOf(host: Host, { mail_domain, isSelfSigned }: Config): Promise<string | undefined> {
+  return !isSelfSigned && (await hasUnit(host, IROH_UNIT)) ? `https://${mail_domain}` : undefined;
+}
+
+async function hasUnit(host: Host, unit: string): Promise<boolean> {
+  return (await exists(host, `/etc/systemd/system/${unit}`)) || (await exists(host, `/lib/systemd/system/${unit}`));
 }
 
 /** Copies the certificate and, for one of an authority, the account: a CAA record may name it. */
@@ -154,12 +168,7 @@ async function report(host: Host, config: Config, adoption: Adoption, print: (li
     name.includes('@'),
   );
   const present = async (units: readonly string[]) => {
-    const found = await Promise.all(
-      units.map(
-        async (unit) =>
-          (await exists(host, `/etc/systemd/system/${unit}`)) || (await exists(host, `/lib/systemd/system/${unit}`)),
-      ),
-    );
+    const found = await Promise.all(units.map((unit) => hasUnit(host, unit)));
     return units.filter((_, index) => found[index]);
   };
   print(`keep  ${accounts.length} accounts in ${config.mailboxes_dir}: mail, passwords, days of last login`);

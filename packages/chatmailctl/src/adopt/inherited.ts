@@ -34,8 +34,11 @@ export const STOPPED_UNITS = [
   'tls-cert-reload.service',
 ] as const;
 
+/** The iroh relay of webxdc's realtime channels; cmdeploy has it unless chatmail.ini names another. */
+export const IROH_UNIT = 'iroh-relay.service';
+
 /** Units that go on as they are. */
-export const KEPT_UNITS = ['iroh-relay.service', 'mtail.service', 'turnserver.service', 'unbound.service'] as const;
+export const KEPT_UNITS = [IROH_UNIT, 'mtail.service', 'turnserver.service', 'unbound.service'] as const;
 
 /** Configuration that rendered files replace. */
 export const REPLACED_FILES = [
@@ -66,22 +69,34 @@ export function replacedUnitPaths(adoption: Adoption): string[] {
  * The chatmail.ini of the machine out of one that lay on the computer that deployed it: paths are those of this machine, and everything
  * else is as it was.
  *
- * @param found what of the machine decides: its pages, and where its mail is
+ * @param found what of the machine decides: its pages, where its mail is, and the URL of its iroh relay
  */
 export function adoptedConfig(
   text: string,
-  found: { readonly webPages: string | undefined; readonly mailboxes: string | undefined },
+  found: {
+    readonly webPages: string | undefined;
+    readonly mailboxes: string | undefined;
+    readonly irohRelay: string | undefined;
+  },
 ): string {
   let adopted = text;
   if (found.webPages !== undefined) adopted = withKey(adopted, 'www_folder', found.webPages);
   if (found.mailboxes !== undefined) adopted = withKey(adopted, 'mailboxes_dir', found.mailboxes);
+  // Given, but empty, it meant none there too.
+  if (found.irohRelay !== undefined && lineOf(text, 'iroh_relay') === -1)
+    adopted = withKey(adopted, 'iroh_relay', found.irohRelay);
   return adopted;
+}
+
+/** Where in the text a key is given; -1: nowhere. */
+function lineOf(text: string, key: string): number {
+  return text.split('\n').findIndex((line) => new RegExp(`^${key}\\s*[=:]`).test(line));
 }
 
 /** Sets a key in the section [params], in place of what it was. */
 function withKey(text: string, key: string, value: string): string {
   const lines = text.split('\n');
-  const at = lines.findIndex((line) => new RegExp(`^${key}\\s*[=:]`).test(line));
+  const at = lineOf(text, key);
   if (at !== -1) {
     let end = at + 1;
     while (end < lines.length && /^\s+\S/.test(lines[end]!)) end++;

@@ -19,6 +19,9 @@ export function renderNginx(config: Config, layout: RelayLayout): RenderedFiles 
   };
 }
 
+/** Where today's stack has its iroh-relay, and where one beside ours belongs. */
+const IROH_RELAY = '127.0.0.1:3340';
+
 /** At a lower level than `alert` nginx tells which client a complaint is about. */
 const NO_LOG = `access_log off;
   error_log syslog:server=unix:/dev/log alert;`;
@@ -82,9 +85,44 @@ ${
   }
 `
 }\
+${isOurIrohRelay(config) ? IROH_LOCATIONS : ''}\
 }
 `;
 }
+
+/** Whether clients are sent to this host for the iroh relay: then it must be found here. */
+function isOurIrohRelay({ iroh_relay, mail_domain }: Config): boolean {
+  if (iroh_relay === '') return false;
+  const { protocol, hostname, port } = new URL(iroh_relay);
+  // A dot at the end keeps resolvers from their search list; iroh's own URLs have one.
+  return protocol === 'https:' && port === '' && hostname.replace(/\.$/, '') === mail_domain;
+}
+
+/**
+ * What iroh-relay answers: the relay itself, over WebSocket or (up to 0.35) a protocol of its own, and two probes of clients.
+ * It is not told who they are. It pings a silent client after 20 s at most and hangs up on one that is gone, so nginx need not:
+ * the time is that of the stream, through which these connections come too.
+ */
+const IROH_LOCATIONS = `  # iroh_relay in chatmail.ini names this host.
+  location = /relay {
+    proxy_pass http://${IROH_RELAY};
+    proxy_http_version 1.1;
+    proxy_set_header Host $host;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection upgrade;
+    proxy_read_timeout 40m;
+    proxy_send_timeout 40m;
+  }
+${['/ping', '/generate_204']
+  .map(
+    (path) => `  location = ${path} {
+    proxy_pass http://${IROH_RELAY};
+    proxy_http_version 1.1;
+    proxy_set_header Host $host;
+  }
+`,
+  )
+  .join('')}`;
 
 /** doveauth counts by client, and shows nothing but /new to what comes with these fields. */
 function toDoveauth({ sockets }: RelayLayout): string {

@@ -93,6 +93,26 @@ t.test('what is kept goes where ours looks, and nothing that runs is touched', a
   t.equal(m.read('/etc/chatmail/chatmail.ini'), once, 'twice is as once');
 });
 
+t.test('an iroh relay that clients were told of goes on to be told', async (t) => {
+  const unit = '/etc/systemd/system/iroh-relay.service';
+  const told = async (ini: string, hasUnit = true) => {
+    const m = await inheritedRelay(t);
+    m.write(INHERITED_CONFIG, ini);
+    if (hasUnit) m.write(unit, '[Service]\n');
+    await adopted(m);
+    const { iroh_relay } = parseConfig(m.read('/etc/chatmail/chatmail.ini'));
+    return { iroh_relay, said: m.lines.filter((line) => line.includes('iroh_relay')) };
+  };
+  const url = `https://${NAME}`;
+  t.match(await told(OLD_INI), { iroh_relay: url, said: [`keep  iroh_relay = ${url}: `] }, 'the default there');
+  t.same(await told(OLD_INI, false), { iroh_relay: '', said: [] }, 'it does not run');
+  for (const given of ['', 'https://iroh.example']) {
+    t.same(await told(`${OLD_INI}iroh_relay = ${given}\n`), { iroh_relay: given, said: [] }, 'given');
+  }
+  const selfSigned = OLD_INI.replace(NAME, `_${NAME}`);
+  t.same(await told(selfSigned), { iroh_relay: '', said: [] }, 'no client takes its certificate');
+});
+
 t.test('apply takes over, and undo gives back', async (t) => {
   const m = await inheritedRelay(t);
   const [before, enabled] = [m.etc(), [...m.enabled].sort()];
@@ -142,10 +162,14 @@ t.test('not without a relay, and not another one', async (t) => {
 });
 
 t.test('keys of chatmail.ini that name places', async (t) => {
-  const text = adoptedConfig(OLD_INI, { webPages: '/var/www/html', mailboxes: '/home/vmail/mail/1.2.3.4' });
+  const text = adoptedConfig(OLD_INI, {
+    webPages: '/var/www/html',
+    mailboxes: '/home/vmail/mail/1.2.3.4',
+    irohRelay: undefined,
+  });
   const config = parseConfig(text);
   t.equal(config.www_folder, '/var/www/html');
   t.equal(config.mailboxes_dir, '/home/vmail/mail/1.2.3.4');
   t.notMatch(text, /continued|operator\/www/);
-  t.equal(adoptedConfig(OLD_INI, { webPages: undefined, mailboxes: undefined }), OLD_INI);
+  t.equal(adoptedConfig(OLD_INI, { webPages: undefined, mailboxes: undefined, irohRelay: undefined }), OLD_INI);
 });

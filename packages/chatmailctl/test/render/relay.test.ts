@@ -151,6 +151,34 @@ t.test('the journal', async (t) => {
   t.equal(textOf(path, `${NAMED}journal_retention_days = 0\n`), undefined, 'is left alone');
 });
 
+t.test('the iroh relay, where clients are sent here for it', async (t) => {
+  const site = '/etc/nginx/conf.d/chatmail.conf';
+  const plain = textOf(site)!;
+  const rows: [url: string, isHere: boolean][] = [
+    ['https://chat.example.org', true],
+    ['https://Chat.Example.org./', true],
+    ['https://chat.example.org:443', true],
+    ['https://chat.example.org:8443', false],
+    ['http://chat.example.org', false],
+    ['http://chat.example.org:443', false],
+    ['https://iroh.chat.example.org', false],
+    ['https://www.chat.example.org', false],
+    ['https://chat.example.org.example', false],
+    ['https://chat.example.org@iroh.example', false],
+    ['', false],
+  ];
+  for (const [url, isHere] of rows) {
+    const text = textOf(site, `${NAMED}iroh_relay = ${url}\n`)!;
+    if (!isHere) t.equal(text, plain, url);
+    else {
+      for (const path of ['/relay', '/ping', '/generate_204']) t.match(text, `  location = ${path} {\n`, url);
+      t.equal(text.match(/proxy_pass http:\/\/127\.0\.0\.1:3340;/g)?.length, 3);
+      t.match(text, /Upgrade \$http_upgrade;\n {4}proxy_set_header Connection upgrade;\n {4}proxy_read_timeout 40m;/);
+    }
+  }
+  t.match(textOf(site, 'mail_domain = 203.0.113.7\niroh_relay = https://203.0.113.7'), 'location = /relay');
+});
+
 t.test('web pages', async (t) => {
   const site = '/etc/nginx/conf.d/chatmail.conf';
   t.match(textOf(site), /return 200 "version: STSv1\\r\\nmode: enforce\\r\\nmx: chat\.example\.org\\r\\n/);
