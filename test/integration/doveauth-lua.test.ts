@@ -2,7 +2,8 @@
  * doveauth behind a real Dovecot 2.3 of our own, over the Lua script made for 2.4: in 2.3 it speaks HTTP over TCP. Needs root.
  */
 
-import { existsSync } from 'node:fs';
+import { chmodSync, copyFileSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import {
@@ -24,14 +25,20 @@ const SCRIPT = join(import.meta.dirname, '../../lua/chatmail-auth.lua');
 
 if (!existsSync('/usr/lib/dovecot/modules/auth/libauthdb_lua.so')) await aptInstall('dovecot-auth-lua');
 const port = await freePort();
+// Dovecot's auth process cannot read a checkout in root's own directory.
+const directory = mkdtempSync(join(tmpdir(), 'doveauth-lua-'));
+t.teardown(() => rmSync(directory, { recursive: true }));
+chmodSync(directory, 0o755);
+const script = join(directory, 'chatmail-auth.lua');
+copyFileSync(SCRIPT, script);
 const front = await startFront(({ mail }) => ({
   sections: `passdb {
   driver = lua
-  args = file=${SCRIPT} blocking=yes
+  args = file=${script} blocking=yes
 }
 userdb {
   driver = lua
-  args = file=${SCRIPT} blocking=yes
+  args = file=${script} blocking=yes
   default_fields = uid=mail gid=mail
 }`,
   environment: { DOVEAUTH_MAILBOXES: mail, DOVEAUTH_URL: `http://127.0.0.1:${port}` },

@@ -5,12 +5,16 @@
 
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
 import { type EndOfMessageAnswer, MilterServer, SMFIF_ADDHDRS, SMFIF_CHGHDRS, SMFIF_QUARANTINE } from '#milter';
+import { aptInstall } from './debian13.ts';
+
+t.setTimeout(120_000);
+if (!existsSync('/usr/bin/miltertest')) await aptInstall('miltertest');
 
 /** Fails the script, and with it miltertest's exit status, naming the step. */
 const SCRIPT = `

@@ -10,6 +10,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { canReadCheckout } from '../support/readable.ts';
 import { debian13 } from './debian13.ts';
 import { LineClient } from './dict-dovecot.ts';
 
@@ -26,6 +27,12 @@ export interface QuotaDovecot {
   deliver(user: string, bytes: number): Promise<string>;
   readLog(): string;
   stop(): Promise<void>;
+}
+
+interface QuotaWarning {
+  readonly script: string;
+  /** Who runs it: mail, unless the checkout is closed to it. */
+  readonly runner: 'mail' | 'root';
 }
 
 /**
@@ -48,7 +55,8 @@ export async function startQuotaDovecot(
   writeFileSync(join(directory, 'quota-warning.log'), '');
   chownSync(join(directory, 'quota-warning.log'), MAIL_ID, MAIL_ID);
   const write = version === '2.3' ? configuration : configuration24;
-  writeFileSync(join(directory, 'dovecot.conf'), write(directory, imapPort, quotaBytes, script));
+  const runner = (await canReadCheckout({ uid: MAIL_ID, gid: MAIL_ID })) ? 'mail' : 'root';
+  writeFileSync(join(directory, 'dovecot.conf'), write(directory, imapPort, quotaBytes, { script, runner }));
 
   const command = ['dovecot', '-F', '-c', join(directory, 'dovecot.conf')];
   const [file, ...args] = version === '2.3' ? command : (await debian13()).inside(directory, command);
@@ -112,7 +120,7 @@ function accepts(port: number): Promise<boolean> {
   });
 }
 
-function configuration(directory: string, imapPort: number, quotaBytes: number, quotaWarning: string): string {
+function configuration(directory: string, imapPort: number, quotaBytes: number, warning: QuotaWarning): string {
   return `protocols = imap lmtp
 listen = 127.0.0.1
 base_dir = ${directory}/run
@@ -153,10 +161,10 @@ plugin {
   quota_warning = storage=75%% quota-warning ${directory}/mail/%u
 }
 service quota-warning {
-  executable = script ${quotaWarning}
+  executable = script ${warning.script}
   # Node reserves more address space than the 256 MB that Dovecot grants by default.
   vsz_limit = 0
-  user = mail
+  user = ${warning.runner}
   unix_listener quota-warning {
     user = mail
     mode = 0600
@@ -198,7 +206,7 @@ service anvil {
 `;
 }
 
-function configuration24(directory: string, imapPort: number, quotaBytes: number, quotaWarning: string): string {
+function configuration24(directory: string, imapPort: number, quotaBytes: number, warning: QuotaWarning): string {
   return `dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
 protocols = imap lmtp
@@ -249,9 +257,9 @@ quota "User quota" {
   }
 }
 service quota-warning {
-  executable = script ${quotaWarning}
+  executable = script ${warning.script}
   vsz_limit = unlimited
-  user = mail
+  user = ${warning.runner}
   unix_listener quota-warning {
     user = mail
     mode = 0600

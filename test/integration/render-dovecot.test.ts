@@ -26,7 +26,7 @@ import { asOwnerOf } from '../../packages/chatmailctl/src/accounts/relay-access.
 import { endSessions } from '../../packages/chatmailctl/src/accounts/sessions.ts';
 import { ImapClient, quoted } from '../../packages/chatmailctl/src/client/imap-client.ts';
 import { findMailUser } from '../../packages/chatmailctl/src/demo/accounts.ts';
-import { PACKAGE_ROOT, startDaemon } from '../../packages/chatmailctl/src/demo/daemons.ts';
+import { startDaemon } from '../../packages/chatmailctl/src/demo/daemons.ts';
 import { ensureDependencies } from '../../packages/chatmailctl/src/demo/dependencies.ts';
 import { Guard } from '../../packages/chatmailctl/src/demo/guard.ts';
 import { ManagedProcess } from '../../packages/chatmailctl/src/demo/managed-process.ts';
@@ -39,6 +39,7 @@ import { renderDovecot23 } from '../../packages/chatmailctl/src/render/dovecot-2
 import { renderDovecot24 } from '../../packages/chatmailctl/src/render/dovecot-2.4.ts';
 import { INSTALLED } from '../../packages/chatmailctl/test/layouts.ts';
 import { WAKE_FILE } from '../../packages/metadata-push/src/waker.ts';
+import { canReadCheckout } from '../support/readable.ts';
 import { debian13 } from './debian13.ts';
 import { LineClient, run } from './dict-dovecot.ts';
 
@@ -143,16 +144,8 @@ async function start(version: '2.3' | '2.4', imap: RelayLayout['imap']): Promise
 /** What this machine lacks and a relay has: a user postfix in the Debian 13, a checkout the mail user can read. */
 async function adapted(text: string, version: '2.3' | '2.4'): Promise<string> {
   const ours = version === '2.4' ? text.replaceAll(/(user|group) = postfix/g, '$1 = root') : text;
-  const readable = await isReadableByMailUser();
+  const readable = await canReadCheckout(mailUser);
   return readable ? ours : ours.replace(/(service (?:quota-warning|auth-worker) \{[^}]*?user = )\w+/g, '$1root');
-}
-
-async function isReadableByMailUser(): Promise<boolean> {
-  const [command, ...args] = ['setpriv', `--reuid=${mailUser.uid}`, `--regid=${mailUser.gid}`, '--clear-groups'];
-  return await run(command!, [...args, 'head', '-c', '1', `${PACKAGE_ROOT}/package.json`]).then(
-    () => true,
-    () => false,
-  );
 }
 
 async function deliver(
