@@ -264,6 +264,23 @@ PATH=/run/bin:$PATH sh -e /run/postinst configure 0.0 | grep restart`;
   assert.equal(stdout, 'try-restart doveauth.service\n');
 });
 
+test('a new installation says what to do next', () => {
+  const script = `set -e
+mount -t tmpfs none /run && mount -t tmpfs none /usr/local/lib
+mkdir -p /run/bin /run/systemd/system /usr/local/lib/chatmaild
+printf '#!/bin/sh\\n' | tee /run/bin/systemctl /run/bin/systemd-sysusers >/run/bin/systemd-tmpfiles
+chmod +x /run/bin/*
+PATH=/run/bin:$PATH; sh -e "$0" configure
+touch /usr/local/lib/chatmaild/chatmail.ini; sh -e "$0" configure`;
+  const postinst = join(ROOT, 'debian/postinst');
+  const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script, postinst], { encoding: 'utf8' });
+  assert.equal(stderr, '');
+  const [fresh = '', inherited = ''] = stdout.split('\n');
+  assert.match(fresh, /^Next: chatmailctl init /);
+  assert.match(inherited, /cmdeploy.*Next: chatmailctl adopt/);
+  assert.ok(!inherited.includes('chatmailctl init'));
+});
+
 test('purge says what it leaves', () => {
   const script = `set -e
 mount -t tmpfs none /etc/systemd

@@ -74,6 +74,12 @@ export function parseConfig(text: string, file = 'chatmail.ini'): Config {
   return Object.freeze(config);
 }
 
+/** The keys two configurations give other values to, whether in their file or by default. */
+export function differingKeys(one: Config, other: Config): string[] {
+  const textOf = (config: Config, key: string) => JSON.stringify((config as unknown as Record<string, unknown>)[key]);
+  return Object.keys(CONFIG_KEYS).filter((key) => textOf(one, key) !== textOf(other, key));
+}
+
 function specOf(key: string): KeySpec | undefined {
   return Object.hasOwn(CONFIG_KEYS, key) ? CONFIG_KEYS[key as keyof ConfigKeys] : undefined;
 }

@@ -5,7 +5,7 @@
 export { formatDcaccountUrl, formatDcloginUrl } from './account-links.ts';
 export { type Address, isAddressLiteral, isIpv4, parseAddress, parseDomain } from './address.ts';
 export { type AtomicFileOptions, syncDirectory, writeFileAtomic, writeNewFile } from './atomic-file.ts';
-export { type Config, parseConfig } from './config.ts';
+export { type Config, differingKeys, parseConfig } from './config.ts';
 export { CONFIG_PATHS, findConfigFile, loadConfig } from './config-file.ts';
 export { formatConfigManual, formatSampleConfig } from './config-text.ts';
 export {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t from 'tap';
-import { ConfigError, formatConfigManual, formatSampleConfig, parseConfig } from '#core';
+import { ConfigError, differingKeys, formatConfigManual, formatSampleConfig, parseConfig } from '#core';
 
 const params = (...lines: string[]) => ['[params]', 'mail_domain = example.org', ...lines].join('\n');
 
@@ -137,6 +137,13 @@ t.test('the sample file is a valid configuration of defaults', async (t) => {
     t.same(same, defaults, 'the values shown are the defaults');
     t.same(uncommented, []);
   }
+});
+
+t.test('keys that differ, by meaning', async (t) => {
+  const differ = (one: string[], other: string[]) =>
+    differingKeys(parseConfig(params(...one)), parseConfig(params(...other)));
+  t.same(differ(['max_mailbox_size = 512000K', 'mtail_address = x'], []), [], 'the default, and a key without effect');
+  t.same(differ(['delete_mails_after = 100', 'dns_servers = 127.0.0.1'], []), ['delete_mails_after', 'dns_servers']);
 });
 
 t.test('the manual page is the one the table gives', async (t) => {

@@ -7,14 +7,15 @@
 import { createPrivateKey, hash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Config, EXIT_CONFIG, ExitError, parseConfig } from '#core';
+import { type Config, differingKeys, EXIT_CONFIG, ExitError, parseConfig } from '#core';
 import { exists, type Host, makeOwnDirectory, readText, writePath } from '../apply/host.ts';
 import { isOurs } from '../apply/plan.ts';
-import { init } from '../init/init.ts';
+import { makeMissing } from '../init/init.ts';
 import { certificatePaths } from '../production-layout.ts';
 import { ACME_STATE } from '../render/tls.ts';
 import { inspectCertificate } from '../tls/certificate.ts';
-import { writeAdoption } from './adoption-file.ts';
+import { isUnitOfOurs } from '../units/plan.ts';
+import { isAdopted, readAdoption, writeAdoption } from './adoption-file.ts';
 import {
   type Adoption,
   adoptedConfig,
@@ -30,47 +31,68 @@ import {
 const CONFIG = '/etc/chatmail/chatmail.ini';
 const WEB_PAGES = '/var/www/html';
 
+export interface AdoptOptions {
+  /** The chatmail.ini of ours that is there counts, whatever the relay had. */
+  readonly keepConfig?: boolean;
+}
+
 /**
  * Imports what the relay has and says what it did.
  *
- * @throws ExitError 78 when there is no such relay, or its configuration has a mistake
+ * @throws ExitError 78 when there is no such relay, its configuration has a mistake, or a chatmail.ini of ours has other settings
  */
-export async function adopt(host: Host, print: (line: string) => void): Promise<void> {
+export async function adopt(
+  host: Host,
+  print: (line: string) => void,
+  { keepConfig = false }: AdoptOptions = {},
+): Promise<void> {
   const inherited = await readText(host, INHERITED_CONFIG);
   if (inherited === undefined) {
     throw new ExitError(EXIT_CONFIG, `there is no ${INHERITED_CONFIG}: no relay set up by cmdeploy is on this machine`);
   }
-  const config = await adoptConfig(host, inherited, print);
-  await init(host, config.mail_domain, CONFIG, print);
+  const last = await readAdoption(host);
+  const configHash = hash('sha256', inherited);
+  const config = await adoptConfig(host, inherited, keepConfig || last?.configHash === configHash, print);
+  await makeMissing(host, config.mail_domain, CONFIG, print);
   await adoptCertificate(host, config, print);
-  const adoption = await survey(host);
+  const adoption = await survey(host, configHash, last);
   await writeAdoption(host, adoption);
   await report(host, config, adoption, print);
 }
 
-async function adoptConfig(host: Host, inherited: string, print: (line: string) => void): Promise<Config> {
+/** @param isSettled the operator has chosen between the two files, or has changed ours since it was imported */
+async function adoptConfig(
+  host: Host,
+  inherited: string,
+  isSettled: boolean,
+  print: (line: string) => void,
+): Promise<Config> {
   const before = parseConfig(inherited, INHERITED_CONFIG);
   const existing = await readText(host, CONFIG);
-  if (existing !== undefined) {
-    const config = parseConfig(existing, CONFIG);
-    if (config.mail_domain === before.mail_domain) return config;
+  const current = existing === undefined ? undefined : parseConfig(existing, CONFIG);
+  if (current && current.mail_domain !== before.mail_domain) {
     throw new ExitError(
       EXIT_CONFIG,
-      `${CONFIG} is for ${config.mail_domain}, ${INHERITED_CONFIG} for ${before.mail_domain}; remove the wrong one`,
+      `${CONFIG} is for ${current.mail_domain}, ${INHERITED_CONFIG} for ${before.mail_domain}; remove the wrong one`,
     );
   }
-  for (const warning of before.warnings) print(`note  ${warning}`);
+  if (current && isSettled) return current;
   const hasPages = await exists(host, `${WEB_PAGES}/index.html`);
   // An address without its brackets: the directory of relays that had no name yet.
   const plain = `/home/vmail/mail/${before.mail_domain}`;
   const isPlain =
-    plain !== before.mailboxes_dir && !(await exists(host, before.mailboxes_dir)) && (await exists(host, plain));
+    plain !== before.mailboxes_dir && (await isEmpty(host, before.mailboxes_dir)) && (await exists(host, plain));
   const text = adoptedConfig(inherited, {
     webPages: hasPages ? WEB_PAGES : undefined,
     mailboxes: isPlain ? plain : undefined,
     irohRelay: await irohRelayOf(host, before),
   });
   const config = parseConfig(text, CONFIG);
+  if (current) {
+    refuseOtherSettings(current, config);
+    return current;
+  }
+  for (const warning of before.warnings) print(`note  ${warning}`);
   await writePath(host, CONFIG, text, { mode: 0o644 });
   print(`made  ${CONFIG}, from ${INHERITED_CONFIG}${hasPages ? `, with the pages of ${WEB_PAGES}` : ''}`);
   if (config.iroh_relay !== before.iroh_relay) {
@@ -86,6 +108,21 @@ async function irohRelayOf(host: Host, { mail_domain, isSelfSigned }: Config): P
 
 async function hasUnit(host: Host, unit: string): Promise<boolean> {
   return (await exists(host, `/etc/systemd/system/${unit}`)) || (await exists(host, `/lib/systemd/system/${unit}`));
+}
+
+/** Nobody may find out by what expiry has deleted that another file counts now. */
+function refuseOtherSettings(current: Config, inherited: Config): void {
+  const keys = differingKeys(current, inherited);
+  if (keys.length === 0) return;
+  throw new ExitError(
+    EXIT_CONFIG,
+    `${CONFIG} has other settings than ${INHERITED_CONFIG}, which this relay has run with so far: ${keys.join(', ')}; for those it has run with, move ${CONFIG} away and run chatmailctl adopt again; for those of ${CONFIG}, run chatmailctl adopt --keep-config`,
+  );
+}
+
+/** Also of a directory that is not there. */
+async function isEmpty(host: Host, path: string): Promise<boolean> {
+  return (await readdir(host.root + path).catch(() => [])).length === 0;
 }
 
 /** Copies the certificate and, for one of an authority, the account: a CAA record may name it. */
@@ -149,18 +186,19 @@ function isRsaKey(text: string): boolean {
   }
 }
 
-async function survey(host: Host): Promise<Adoption> {
-  const files: Record<string, string> = {};
+async function survey(host: Host, configHash: string, last: Adoption | undefined): Promise<Adoption> {
+  // What was allowed stays so: --undo brings those files back after an apply.
+  const files: Record<string, string> = { ...last?.files };
   const paths = [...REPLACED_FILES, ...REPLACED_UNITS.map((unit) => `/etc/systemd/system/${unit}`)];
   for (const path of paths) {
     const text = await readText(host, path);
-    if (text !== undefined && !isOurs(text)) files[path] = hash('sha256', text);
+    if (text !== undefined && !isOurs(text) && !isUnitOfOurs(text)) files[path] = hash('sha256', text);
   }
   const nginx = await readText(host, '/etc/nginx/nginx.conf');
   const needsNginxConf =
     nginx !== undefined && (isOurs(nginx) || !/^\s*include\s+\/etc\/nginx\/conf\.d\//m.test(nginx));
   if (!needsNginxConf) delete files['/etc/nginx/nginx.conf'];
-  return { version: 1, files, needsNginxConf };
+  return { version: 1, files, configHash, needsNginxConf };
 }
 
 async function report(host: Host, config: Config, adoption: Adoption, print: (line: string) => void): Promise<void> {
@@ -174,7 +212,11 @@ async function report(host: Host, config: Config, adoption: Adoption, print: (li
   print(`keep  ${accounts.length} accounts in ${config.mailboxes_dir}: mail, passwords, days of last login`);
   print('keep  device tokens and waiting pushes: metadata-push imports them at its first start');
   print(`keep  running: ${listed(await present(KEPT_UNITS))}`);
-  print(`next  apply replaces ${listed(Object.keys(adoption.files))}`);
+  const replaced: string[] = [];
+  for (const path of Object.keys(adoption.files).sort()) {
+    if (isAdopted(adoption, path, (await readText(host, path)) ?? '')) replaced.push(path);
+  }
+  print(`next  apply replaces ${listed(replaced)}`);
   print(`next  apply stops ${listed(await present(STOPPED_UNITS))}`);
   print('Nothing of this has changed the running relay. See what apply would do: chatmailctl apply --dry-run');
 }

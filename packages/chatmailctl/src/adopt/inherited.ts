@@ -54,15 +54,22 @@ export interface Adoption {
   readonly version: 1;
   /** Files that may be replaced or removed, with the SHA-256 they had then: who edits them afterwards is asked again. */
   readonly files: Readonly<Record<string, string>>;
+  /** SHA-256 of the chatmail.ini whose settings are in use: what differs since is the operator's choice. */
+  readonly configHash: string;
   /** Its nginx.conf includes no conf.d, where our site is. */
   readonly needsNginxConf: boolean;
 }
 
+const REPLACED_UNIT_PATHS = REPLACED_UNITS.map((unit) => `/etc/systemd/system/${unit}`);
+
 /** Paths of unit files, of those in an adoption. */
 export function replacedUnitPaths(adoption: Adoption): string[] {
-  return REPLACED_UNITS.map((unit) => `/etc/systemd/system/${unit}`).filter((path) =>
-    Object.hasOwn(adoption.files, path),
-  );
+  return REPLACED_UNIT_PATHS.filter((path) => Object.hasOwn(adoption.files, path));
+}
+
+/** Whether cmdeploy has a unit file of that name. */
+export function isUnitOfCmdeploy(path: string): boolean {
+  return REPLACED_UNIT_PATHS.includes(path);
 }
 
 /**

@@ -2,12 +2,14 @@
  * [io] What apply finds on the machine, and everything it refuses: nothing has been written when a refusal comes.
  */
 
-import { type Config, EXIT_CONFIG, ExitError } from '#core';
+import { type Config, EXIT_CONFIG, ExitError, packageVersion } from '#core';
 import { adoptedFiles, isAdopted, readAdoption } from '../adopt/adoption-file.ts';
 import { type Adoption, INHERITED_CONFIG, replacedUnitPaths, STOPPED_UNITS } from '../adopt/inherited.ts';
 import type { HostFacts, RenderedFile } from '../layout.ts';
 import { productionLayout } from '../production-layout.ts';
 import { checkKeys } from '../tls/tls.ts';
+import { hasPackage, unitsOf } from '../units/install.ts';
+import { isUnitOfOurs, PACKAGED_ROOT } from '../units/plan.ts';
 import { readRecord } from './backup.ts';
 import { exists, type Host, readText, statPath } from './host.ts';
 import { isPending } from './pending.ts';
@@ -56,18 +58,23 @@ export async function look(input: ApplyInput): Promise<Survey> {
   await requireSystemd(host);
   await checkKeys(input, facts.nginx.installed);
   const adoption = await readAdoption(host);
-  const rendered = [...input.rendered, ...adoptedFiles(adoption)];
-  const [record, unitFiles] = [await readRecord(host), adoption ? replacedUnitPaths(adoption) : []];
+  const [record, unitFiles] = [await readRecord(host), adoption ? await unitFilesBefore(host, adoption) : []];
+  const replacements = await unitsInstead(host, facts.programRoot, unitFiles);
+  const rendered = [...input.rendered, ...adoptedFiles(adoption), ...replacements];
   const paths = [...rendered, ...(record?.files ?? [])].map(({ path }) => path);
   const current = await readCurrent(host, [...paths, ...unitFiles]);
   const gone = unitFiles.flatMap((path): Change[] => {
     const before = current.get(path);
-    return before ? [{ path, service: 'systemd', before, after: undefined }] : [];
+    return before && !replacements.some((file) => file.path === path)
+      ? [{ path, service: 'systemd', before, after: undefined }]
+      : [];
   });
   const changes = [...planChanges(rendered, current, record), ...gone];
   if (!input.takeOver) await refuseForeign(host, changes, adoption);
 
-  const goneUnits = changes.flatMap(({ path, after }) => (after ? [] : (unitFileOf(path) ?? [])));
+  const goneUnits = changes.flatMap(({ path, after }) =>
+    after && !unitFiles.includes(path) ? [] : (unitFileOf(path) ?? []),
+  );
   const retire = await unitsInUse(host, [...goneUnits, ...(adoption ? STOPPED_UNITS : [])]);
   await refusePorts(input, retire);
   const units = relayUnits(
@@ -83,6 +90,23 @@ export async function look(input: ApplyInput): Promise<Survey> {
   if (wasKilled)
     input.note('the last apply was interrupted: all servers and daemons are restarted with what there is now');
   return { changes, record, states, enable, retire, rendered, isPending: wasKilled };
+}
+
+/** Unit files of the relay before that are still there. Ours, by `chatmailctl units`, may have their names. */
+async function unitFilesBefore(host: Host, adoption: Adoption): Promise<string[]> {
+  const found = await Promise.all(
+    replacedUnitPaths(adoption).map(async (path) => [path, await readText(host, path)] as const),
+  );
+  return found.flatMap(([path, text]) => (text === undefined || isUnitOfOurs(text) ? [] : [path]));
+}
+
+/** Without the Debian package there is nothing below a unit that goes: what `chatmailctl units` had to leave out takes its place. */
+async function unitsInstead(host: Host, programRoot: string, unitFiles: readonly string[]): Promise<RenderedFile[]> {
+  if (unitFiles.length === 0 || programRoot === PACKAGED_ROOT || (await hasPackage(host))) return [];
+  const ours = await unitsOf(programRoot, packageVersion());
+  return ours
+    .filter(({ path }) => unitFiles.includes(path))
+    .map(({ path, text }) => ({ path, text, mode: 0o644, service: 'systemd' }));
 }
 
 async function unitsInUse(host: Host, names: readonly string[]): Promise<UnitState[]> {

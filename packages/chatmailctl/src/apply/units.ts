@@ -26,7 +26,7 @@ const TIMERS = ['chatmail-expire.timer', 'chatmail-fsreport.timer'] as const;
 export function relayUnits(hasNginx: boolean, renderedPaths: readonly string[]): string[] {
   const rendered = renderedPaths
     .flatMap((path) => unitFileOf(path) ?? [])
-    .filter((unit) => /\.(?:timer|path)$/.test(unit));
+    .filter((unit) => /\.(?:timer|path)$/.test(unit) && !TIMERS.some((timer) => timer === unit));
   const servers = SERVERS.filter((unit) => hasNginx || unit !== 'nginx.service');
   return [...SOCKETS, ...DAEMONS, ...TIMERS, ...rendered, ...servers];
 }

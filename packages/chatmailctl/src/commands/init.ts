@@ -12,7 +12,7 @@ export const init = command({
 
 Prepares this machine to be a relay under a name, or under its address alone: writes /etc/chatmail/chatmail.ini, and makes the mail
 user, the DKIM key, a self-signed certificate where no authority gives one, and the directories. What is there already stays as it is.
-Read chatmail.ini next, then run chatmailctl apply.
+Read chatmail.ini next, then run chatmailctl apply. Refuses on a relay that cmdeploy has set up: chatmailctl adopt keeps its settings.
 
   --config FILE   write or read this file instead of /etc/chatmail/chatmail.ini, where the daemons look for it
 `,

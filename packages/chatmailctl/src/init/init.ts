@@ -6,6 +6,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { dirname } from 'node:path';
 import { type Config, EXIT_CONFIG, ExitError, formatSampleConfig, parseConfig } from '#core';
+import { INHERITED_CONFIG } from '../adopt/inherited.ts';
 import {
   type Account,
   exists,
@@ -26,11 +27,31 @@ const MAIL_HOME = '/home/vmail';
 const ROOT: Account = { uid: 0, gid: 0 };
 
 /**
+ * Sets up a new relay. Not where there is one already: its settings would give way to our defaults, and expiry would delete mail by them.
+ *
+ * @throws ExitError 78 when cmdeploy has set up a relay, and as {@link makeMissing}
+ */
+export async function init(
+  host: Host,
+  domain: string,
+  configPath: string,
+  print: (line: string) => void,
+): Promise<void> {
+  if (await exists(host, INHERITED_CONFIG)) {
+    throw new ExitError(
+      EXIT_CONFIG,
+      `this machine is a relay that cmdeploy has set up: run chatmailctl adopt, which keeps its settings and makes what is missing; to start anew, move ${INHERITED_CONFIG} away first`,
+    );
+  }
+  await makeMissing(host, domain, configPath, print);
+}
+
+/**
  * Makes what is missing.
  *
  * @throws ExitError 78 when the name is no name, or the configuration there is another relay's
  */
-export async function init(
+export async function makeMissing(
   host: Host,
   domain: string,
   configPath: string,

@@ -6,6 +6,8 @@
 import { readdir, readFile, realpath, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { EXIT_CONFIG, ExitError } from '#core';
+import { isAdopted, readAdoption } from '../adopt/adoption-file.ts';
+import { INHERITED_CONFIG, isUnitOfCmdeploy } from '../adopt/inherited.ts';
 import { exists, type Host, mustRun, readText, writePath } from '../apply/host.ts';
 import { requireSystemd } from '../apply/services.ts';
 import {
@@ -16,6 +18,7 @@ import {
   servicesIn,
   TMPFILES,
   UNIT_DIRECTORY,
+  type UnitFile,
   wantedFiles,
 } from './plan.ts';
 
@@ -38,16 +41,17 @@ export interface UnitsOptions {
 export async function installUnits({ host, root, version, dryRun, print }: UnitsOptions): Promise<void> {
   await requireSystemd(host);
   await requireNoPackage(host);
-  const program = await realpath(root);
-  await requireReachable(program);
-  const wanted = wantedFiles(await shippedFiles(program), program, version);
-  const { write, remove, foreign } = planUnits(wanted, await readExisting(host, wanted));
-  if (foreign.length > 0) {
-    throw refusal(`${foreign.join(', ')}: not written by chatmailctl units; move what is there to another place first`);
-  }
+  await requireReachable(await realpath(root));
+  const wanted = await unitsOf(root, version);
+  const adoption = await readAdoption(host);
+  const { write, remove, left, foreign } = planUnits(wanted, await readExisting(host, wanted), (path, text) =>
+    isAdopted(adoption, path, text),
+  );
+  if (foreign.length > 0) await refuseForeign(host, foreign);
   const would = dryRun ? 'would be ' : '';
   for (const { path } of write) print(`${path}: ${would}written`);
   for (const path of remove) print(`${path}: ${would}removed`);
+  for (const path of left) print(`${path}: of the relay before; chatmailctl apply replaces it`);
   if (write.length + remove.length === 0) print('All units are in place; nothing to do.');
   if (dryRun) return;
 
@@ -62,7 +66,16 @@ export async function installUnits({ host, root, version, dryRun, print }: Units
   // Their sockets stay open: who comes meanwhile waits.
   const changed = servicesIn(write.map(({ path }) => path));
   if (changed.length > 0) await mustRun(host, 'systemctl', ['try-restart', ...changed]);
-  if (!(await exists(host, '/etc/chatmail/chatmail.ini'))) print('Next: chatmailctl init, then chatmailctl apply');
+  if (!(await exists(host, '/etc/chatmail/chatmail.ini'))) {
+    const first = (await exists(host, INHERITED_CONFIG)) ? 'adopt' : 'init';
+    print(`Next: chatmailctl ${first}, then chatmailctl apply`);
+  }
+}
+
+/** The unit files as the installation in `root` wants them. */
+export async function unitsOf(root: string, version: string): Promise<UnitFile[]> {
+  const program = await realpath(root);
+  return wantedFiles(await shippedFiles(program), program, version);
 }
 
 /** Ends the daemons and takes the units away. Users, directories, mail and keys stay. */
@@ -81,8 +94,13 @@ export async function removeUnits({ host, dryRun, print }: UnitsOptions): Promis
   print('The users vmail and push-gateway, mail, keys and configuration stay.');
 }
 
+/** Whether the Debian package is on the machine, with units of its own. */
+export async function hasPackage(host: Host): Promise<boolean> {
+  return await exists(host, `${PACKAGED_ROOT}/bin/chatmailctl`);
+}
+
 async function requireNoPackage(host: Host): Promise<void> {
-  if (!(await exists(host, `${PACKAGED_ROOT}/bin/chatmailctl`))) return;
+  if (!(await hasPackage(host))) return;
   throw refusal(
     'the Debian package chatmail-sidecars is installed and brings its own units; remove it first to run this installation',
   );
@@ -98,6 +116,16 @@ async function requireReachable(program: string): Promise<void> {
       );
     }
   }
+}
+
+async function refuseForeign(host: Host, foreign: readonly string[]): Promise<never> {
+  const paths = foreign.join(', ');
+  if (foreign.every(isUnitOfCmdeploy) && (await exists(host, INHERITED_CONFIG))) {
+    throw refusal(
+      `${paths}: of the relay that cmdeploy has set up here; run chatmailctl adopt first, then chatmailctl units again, then chatmailctl apply, which replaces them`,
+    );
+  }
+  throw refusal(`${paths}: not written by chatmailctl units; move what is there to another place first`);
 }
 
 async function shippedFiles(program: string): Promise<Map<string, string>> {

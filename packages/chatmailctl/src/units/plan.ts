@@ -30,6 +30,8 @@ export interface UnitPlan {
   readonly write: readonly UnitFile[];
   /** Of ours, and no longer shipped. */
   readonly remove: readonly string[];
+  /** Of the relay before: they go on until `apply` replaces them. */
+  readonly left: readonly string[];
   /** In the way, and not of ours. */
   readonly foreign: readonly string[];
 }
@@ -61,13 +63,25 @@ export function isUnitOfOurs(text: string): boolean {
   return text.startsWith(`# ${MARK}`);
 }
 
-/** Compares what is wanted with what is there. @param existing texts by path: of the wanted ones, and of the unit directory */
-export function planUnits(wanted: readonly UnitFile[], existing: ReadonlyMap<string, string>): UnitPlan {
+/**
+ * Compares what is wanted with what is there.
+ *
+ * @param existing texts by path: of the wanted ones, and of the unit directory
+ * @param isAdopted whether a file is one of the relay before that `chatmailctl adopt` has seen
+ */
+export function planUnits(
+  wanted: readonly UnitFile[],
+  existing: ReadonlyMap<string, string>,
+  isAdopted: (path: string, text: string) => boolean,
+): UnitPlan {
   const paths = new Set(wanted.map(({ path }) => path));
+  const others = [...existing].filter(([path, text]) => paths.has(path) && !isUnitOfOurs(text));
+  const left = others.filter(([path, text]) => isAdopted(path, text)).map(([path]) => path);
   return {
-    write: wanted.filter(({ path, text }) => existing.get(path) !== text),
+    write: wanted.filter(({ path, text }) => existing.get(path) !== text && !left.includes(path)),
+    left,
     remove: [...existing].filter(([path, text]) => isUnitOfOurs(text) && !paths.has(path)).map(([path]) => path),
-    foreign: [...existing].filter(([path, text]) => paths.has(path) && !isUnitOfOurs(text)).map(([path]) => path),
+    foreign: others.map(([path]) => path).filter((path) => !left.includes(path)),
   };
 }
 

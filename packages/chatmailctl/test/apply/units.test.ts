@@ -120,5 +120,11 @@ t.test('the units of a relay', async (t) => {
   t.notOk(units.includes('chatmail-tls.service'), 'the timer starts it');
   t.notOk(units.includes('nginx.service'));
   t.ok(relayUnits(true, []).includes('nginx.service'));
+  const timer = 'chatmail-expire.timer';
+  t.strictSame(
+    relayUnits(false, [`/etc/systemd/system/${timer}`]).filter((unit) => unit === timer),
+    [timer],
+    'once, also where apply writes it',
+  );
   t.equal(unitFileOf('/etc/systemd/system/x.service.d/50-chatmail.conf'), undefined);
 });

@@ -1,7 +1,7 @@
 /** [io] `init` in a directory that stands for the machine. Needs root, for who owns what. */
 
 import { createPrivateKey } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import t from 'tap';
 import { EXIT_CONFIG, parseConfig } from '#core';
@@ -73,6 +73,15 @@ t.test('a second time nothing is written over', async (t) => {
     lines.join('\n'),
   );
   await t.rejects(run('other.example.org'), { exitCode: EXIT_CONFIG, message: /is for chat\.example\.org/ });
+});
+
+t.test('not on a relay of another stack', async (t) => {
+  const { root, run } = machine(t);
+  mkdirSync(`${root}/usr/local/lib/chatmaild`, { recursive: true });
+  writeFileSync(`${root}/usr/local/lib/chatmaild/chatmail.ini`, '[params]\nmail_domain = chat.example.org\n');
+  const message = /set up: run chatmailctl adopt, which keeps its settings.*move \/usr\/local\/lib.* away first/;
+  await t.rejects(run('chat.example.org'), { exitCode: EXIT_CONFIG, message });
+  t.notOk(existsSync(`${root}/etc/chatmail`), 'nothing was made');
 });
 
 t.test('a relay for an address, on a machine without the mail user', async (t) => {

@@ -11,6 +11,8 @@ const shipped = new Map([
 const wanted = wantedFiles(shipped, '/usr/local/lib/node_modules/chatmail-sidecars', '1.2.3');
 const there = new Map(wanted.map(({ path, text }) => [path, text]));
 
+const nobody = () => false;
+
 t.test('units say where this installation is', async (t) => {
   t.strictSame(
     wanted.map(({ path }) => path),
@@ -32,18 +34,31 @@ t.test('units say where this installation is', async (t) => {
 });
 
 t.test('what has to be done', async (t) => {
-  t.strictSame(planUnits(wanted, there), { write: [], remove: [], foreign: [] }, 'nothing, the second time');
-  t.equal(planUnits(wanted, new Map()).write.length, 4, 'everything, the first time');
+  t.strictSame(
+    planUnits(wanted, there, nobody),
+    { write: [], remove: [], left: [], foreign: [] },
+    'nothing, the second time',
+  );
+  t.equal(planUnits(wanted, new Map(), nobody).write.length, 4, 'everything, the first time');
   const next = wantedFiles(shipped, '/usr/local/lib/node_modules/chatmail-sidecars', '1.2.4');
-  t.equal(planUnits(next, there).write.length, 4, 'another version');
+  t.equal(planUnits(next, there, nobody).write.length, 4, 'another version');
   const path = '/etc/systemd/system/a.service';
   t.strictSame(
-    planUnits(wanted, new Map([...there, [path, '[Service]\n']])).foreign,
+    planUnits(wanted, new Map([...there, [path, '[Service]\n']]), nobody).foreign,
     [path],
     'written by somebody else',
   );
+  t.match(
+    planUnits(wanted, new Map([...there, [path, '[Service]\n']]), () => true),
+    { write: [], left: [path], foreign: [] },
+    'of the relay before',
+  );
   const old = '/etc/systemd/system/old.service';
-  t.strictSame(planUnits(wanted, new Map([...there, [old, there.get(path)!]])).remove, [old], 'no longer shipped');
+  t.strictSame(
+    planUnits(wanted, new Map([...there, [old, there.get(path)!]]), nobody).remove,
+    [old],
+    'no longer shipped',
+  );
 });
 
 t.test('daemons, not what timers start', async (t) => {
