@@ -26,7 +26,7 @@ import { asOwnerOf } from '../../packages/chatmailctl/src/accounts/relay-access.
 import { endSessions } from '../../packages/chatmailctl/src/accounts/sessions.ts';
 import { ImapClient, quoted } from '../../packages/chatmailctl/src/client/imap-client.ts';
 import { findMailUser } from '../../packages/chatmailctl/src/demo/accounts.ts';
-import { startDaemon } from '../../packages/chatmailctl/src/demo/daemons.ts';
+import { PACKAGE_ROOT, startDaemon } from '../../packages/chatmailctl/src/demo/daemons.ts';
 import { ensureDependencies } from '../../packages/chatmailctl/src/demo/dependencies.ts';
 import { Guard } from '../../packages/chatmailctl/src/demo/guard.ts';
 import { ManagedProcess } from '../../packages/chatmailctl/src/demo/managed-process.ts';
