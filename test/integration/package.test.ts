@@ -281,6 +281,37 @@ touch /usr/local/lib/chatmaild/chatmail.ini; sh -e "$0" configure`;
   assert.ok(!inherited.includes('chatmailctl init'));
 });
 
+test("an upgrade from before the web server's socket", () => {
+  const script = `set -e
+mount -t tmpfs none /run
+mkdir -p /run/bin /run/systemd/system /run/lib /run/etc/chatmail /run/etc/systemd/system/doveauth-http.socket.d
+touch /run/etc/chatmail/chatmail.ini /run/lib/fingerprints
+[ -z "$OWNER" ] || echo "SocketUser=$OWNER" >/run/etc/systemd/system/doveauth-http.socket.d/50-chatmail.conf
+cat >/run/bin/systemctl <<'END'
+#!/bin/sh
+case "$*" in
+  'is-active --quiet doveauth-http.socket') exit $INACTIVE ;;
+  enable*) echo "$*" ;;
+esac
+END
+printf '#!/bin/sh\\n' | tee /run/bin/systemd-sysusers >/run/bin/systemd-tmpfiles
+chmod +x /run/bin/*
+sed -e s,/usr/lib/chatmail-sidecars/,/run/lib/, -e s,/etc/,/run/etc/, "$0" >/run/postinst
+PATH=/run/bin:$PATH sh -e /run/postinst configure 0.0`;
+  const upgrade = (owner: string, inactive: number) => {
+    const env = { ...process.env, OWNER: owner, INACTIVE: String(inactive) };
+    const postinst = join(ROOT, 'debian/postinst');
+    const options = { encoding: 'utf8', env } as const;
+    const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script, postinst], options);
+    assert.equal(stderr, '');
+    return stdout.trim().split('\n');
+  };
+  const [listens, warning] = upgrade('www-data', 0);
+  assert.equal(listens, 'enable --quiet --now doveauth-new.socket', 'the new one listens where the other does');
+  assert.match(warning!, /^Run chatmailctl apply now: .* password hashes$/);
+  assert.match(upgrade('', 3).join(), /^To bring the configuration/, 'no socket, nothing to warn of');
+});
+
 test('purge says what it leaves', () => {
   const script = `set -e
 mount -t tmpfs none /etc/systemd

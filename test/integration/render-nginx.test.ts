@@ -1,10 +1,12 @@
 /**
  * The rendered web server in a real nginx, in front of a whole relay: pages, /new, and mail on the port of HTTPS, which the
- * servers behind it see coming from the client and not from nginx; and the way to an iroh relay, played by a stub. Needs root.
+ * servers behind it see coming from the client and not from nginx; and the way to an iroh relay, played by a stub. nginx's user
+ * gets at /new and at no password hash. Needs root.
  */
 
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingHttpHeaders } from 'node:http';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingHttpHeaders, request as plainRequest } from 'node:http';
 import { type RequestOptions, request } from 'node:https';
 import { type ConnectionOptions, connect, type TLSSocket } from 'node:tls';
 import t from 'tap';
@@ -21,6 +23,11 @@ import { run } from './dict-dovecot.ts';
 
 /** Where the client comes from; nginx comes from 127.0.0.1. */
 const CLIENT = '127.0.0.9';
+/** Debian's nginx runs as this. */
+const WEB_USER = 'www-data';
+const [webUid, webGid] = ['-u', '-g'].map((option) =>
+  Number(execFileSync('id', [option, WEB_USER], { encoding: 'utf8' })),
+);
 
 t.setTimeout(300_000);
 await ensureDependencies((line) => t.comment(line));
@@ -34,6 +41,10 @@ const relay = await startRelay({
   gatewayUrl: 'http://127.0.0.1:9/notify',
   behindWebServer: { https: local, submissions, imaps },
 });
+const { http: httpSocket, new: newSocket } = relay.layout.sockets;
+// What systemd/doveauth-new.socket and its rendered drop-in say.
+chownSync(newSocket, webUid!, 0);
+chmodSync(newSocket, 0o600);
 const account = inventCredentials(relay.layout);
 const config = parseConfig('[params]\nmail_domain = chat.example.org\niroh_relay = https://chat.example.org\n');
 /** What the iroh relay was asked, and with which header fields. */
@@ -81,10 +92,9 @@ async function startNginx(): Promise<ManagedProcess> {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
     (name) => `  ${name}_temp_path ${directory}/tmp/${name};\n`,
   );
-  const { user, group } = relay.mailUser;
   writeFileSync(
     `${directory}/nginx.conf`,
-    `user ${user} ${group};\nworker_processes 1;\npid ${directory}/pid;\nerror_log ${directory}/error.log;\ndaemon off;\n` +
+    `user ${WEB_USER};\nworker_processes 1;\npid ${directory}/pid;\nerror_log ${directory}/error.log;\ndaemon off;\n` +
       `load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n${stream}events {}\nhttp {\n  access_log ${directory}/access.log;\n` +
       `${temporary.join('')}${site}}\n`,
   );
@@ -155,6 +165,40 @@ t.test('/new', async (t) => {
     const { status } = await fetchPage(path, 'POST');
     t.ok(status >= 400, `${path}: ${status}`);
   }
+});
+
+/** The status of an answer on a Unix socket, or why there is none. */
+function askSocket(socketPath: string, path: string): Promise<number | string | undefined> {
+  return new Promise((resolve) => {
+    const sent = plainRequest({ socketPath, path, method: 'POST' }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    sent.once('error', ({ code }: NodeJS.ErrnoException) => resolve(code)).end();
+  });
+}
+
+/** Runs `work` with the rights of nginx's user, which those of PHP are in Debian too. */
+async function asWebUser<T>(work: () => Promise<T>): Promise<T> {
+  const [groups, gid] = [process.getgroups!(), process.getegid!()];
+  process.setgroups!([webGid!]);
+  process.setegid!(webGid!);
+  process.seteuid!(webUid!);
+  try {
+    return await work();
+  } finally {
+    process.seteuid!(0);
+    process.setegid!(gid);
+    process.setgroups!(groups);
+  }
+}
+
+t.test("whoever runs as the web server's user gets no password hash", async (t) => {
+  for (const path of ['/users', '/passdb', '/userdb', '/account']) {
+    t.equal(await asWebUser(() => askSocket(newSocket, path)), 404, path);
+    t.equal(await asWebUser(() => askSocket(httpSocket, path)), 'EACCES', `${path} where it is`);
+  }
+  t.equal(await askSocket(httpSocket, '/users'), 200, 'which there is');
 });
 
 t.test('IMAP on the port of HTTPS', async (t) => {

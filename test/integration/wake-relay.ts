@@ -171,6 +171,7 @@ function layoutIn(directory: string, imaps: number, { user, group }: SystemAccou
     sockets: {
       auth: socket('doveauth'),
       http: socket('doveauth-http'),
+      new: socket('doveauth-new'),
       lastlogin: socket('lastlogin'),
       metadata: socket('metadata'),
       outgoing: undefined,

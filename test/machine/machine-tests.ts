@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import type { Suite } from './image.ts';
 import { RelayMachine } from './relay-machine.ts';
 import { fullDisk, fullMemory } from './scenarios/full.ts';
-import { applyAgain, install, strangers } from './scenarios/install.ts';
+import { applyAgain, install, strangers, webServer } from './scenarios/install.ts';
 import { foreignMailWaits, reboot, stopped, upgrade } from './scenarios/interruptions.ts';
 import { removeAndPurge, undo } from './scenarios/leave.ts';
 import { idleMemory } from './scenarios/memory.ts';
@@ -47,6 +47,7 @@ export function machineTests(suite: Suite): void {
   step('package, init, apply, and two people meet', install);
   step('apply again changes nothing', applyAgain);
   step('a wrong password', strangers);
+  step('the web server', webServer);
   step('status, and what it notices', statusTells);
   step('memory when idle', idleMemory);
   step('a reboot', reboot);

@@ -15,7 +15,13 @@ import { image, type Suite } from './image.ts';
 
 /** Our daemons, with the sockets that would start them again. */
 export const DAEMONS = {
-  doveauth: ['doveauth-auth.socket', 'doveauth-lastlogin.socket', 'doveauth-http.socket', 'doveauth.service'],
+  doveauth: [
+    'doveauth-auth.socket',
+    'doveauth-lastlogin.socket',
+    'doveauth-http.socket',
+    'doveauth-new.socket',
+    'doveauth.service',
+  ],
   filtermail: [
     'filtermail-outgoing.socket',
     'filtermail-incoming.socket',

@@ -39,8 +39,10 @@ export interface RelayLayout {
   readonly sockets: {
     /** doveauth's, for Dovecot 2.3. */
     readonly auth: string;
-    /** doveauth's, for Dovecot 2.4 and the web server. */
+    /** doveauth's, for Dovecot 2.4. */
     readonly http: string;
+    /** doveauth's, for the web server. */
+    readonly new: string;
     readonly lastlogin: string;
     readonly metadata: string;
     /** The milters; `undefined`: that service runs without one. */

@@ -57,6 +57,7 @@ export function productionLayout(config: Config, facts: HostFacts): RelayLayout 
     sockets: {
       auth: '/run/doveauth/doveauth.socket',
       http: '/run/doveauth/http.socket',
+      new: '/run/doveauth/new.socket',
       lastlogin: '/run/chatmail-lastlogin/lastlogin.socket',
       metadata: '/run/chatmail-metadata/metadata.socket',
       outgoing: `${queue}/filtermail/outgoing.sock`,

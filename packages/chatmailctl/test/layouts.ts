@@ -22,6 +22,7 @@ export const INSTALLED: RelayLayout = {
   sockets: {
     auth: '/run/doveauth/doveauth.socket',
     http: '/run/doveauth/http.socket',
+    new: '/run/doveauth/new.socket',
     lastlogin: '/run/chatmail-lastlogin/lastlogin.socket',
     metadata: '/run/chatmail-metadata/metadata.socket',
     outgoing: '/var/spool/postfix/filtermail/outgoing.sock',

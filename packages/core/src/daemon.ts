@@ -49,6 +49,8 @@ export interface DaemonDescription {
   readonly summary: string;
   /** Listener names and the addresses they have when nobody says otherwise. */
   readonly listeners: Readonly<Record<string, string>>;
+  /** Names of listeners that are off unless given. */
+  readonly optionalListeners?: readonly string[];
   start(context: DaemonContext): Service | Promise<Service>;
 }
 
@@ -72,7 +74,7 @@ export async function runDaemon(
   };
   process.on('uncaughtException', fail);
   try {
-    const args = parseDaemonArguments(words, [...Object.keys(daemon.listeners), 'metrics']);
+    const args = parseDaemonArguments(words, [...Object.keys(daemon.listeners), ...optionalNames(daemon)]);
     if (args.help || args.version) {
       process.stdout.write(args.help ? usage(daemon) : `${daemon.name} ${packageVersion()}\n`);
       process.exit(EXIT_OK);
@@ -129,6 +131,11 @@ async function serve(daemon: DaemonDescription, args: DaemonArguments, log: Logg
   allowReloads();
 }
 
+/** Listeners without a default address. */
+function optionalNames({ optionalListeners = [] }: DaemonDescription): string[] {
+  return [...optionalListeners, 'metrics'];
+}
+
 /** Reads the configuration and tells the operator what is odd in it. */
 function readConfig(daemon: DaemonDescription, args: DaemonArguments): Config {
   const config = loadConfig(args.config);
@@ -152,11 +159,9 @@ function listenAddresses(
       warn(daemon, `--listen ${name} has no effect: systemd passed the sockets, add a .socket unit to have one more`);
     }
     for (const name of inherited.keys()) {
-      if (!Object.hasOwn(daemon.listeners, name) && name !== 'metrics') {
-        throw new ExitError(
-          78,
-          `systemd passed a socket named '${name}'; known names: ${Object.keys(daemon.listeners).join(', ')}, metrics`,
-        );
+      const known = [...Object.keys(daemon.listeners), ...optionalNames(daemon)];
+      if (!known.includes(name)) {
+        throw new ExitError(78, `systemd passed a socket named '${name}'; known names: ${known.join(', ')}`);
       }
     }
     return [...inherited].flatMap(([name, addresses]) =>
@@ -240,6 +245,7 @@ export function httpDaemonServer(server: HttpServer): DaemonServer {
 
 function usage(daemon: DaemonDescription): string {
   const listeners = Object.entries(daemon.listeners).map(([name, address]) => `      ${name}=${address}`);
+  const optional = optionalNames(daemon);
   return `${daemon.name}: ${daemon.summary}
 
 usage: ${daemon.name} [--config FILE] [--listen NAME=ADDR]... [--idle-exit SECONDS] [--log-level LEVEL]
@@ -249,7 +255,7 @@ usage: ${daemon.name} [--config FILE] [--listen NAME=ADDR]... [--idle-exit SECON
   --listen NAME=ADDR   where to listen, unless systemd passes sockets; ADDR is unix:/path, inet:127.0.0.1:PORT or
                        inet:[::1]:PORT. Defaults:
 ${listeners.join('\n')}
-      metrics is off unless given
+      ${optional.join(' and ')} ${optional.length === 1 ? 'is' : 'are'} off unless given
   --idle-exit SECONDS  under systemd socket activation, exit after that time without a connection
   --log-level LEVEL    trace, debug, info (default), warn, error, fatal or silent
   --help, --version

@@ -88,6 +88,16 @@ t.test('ready, reload, drain', async (t) => {
   writeIni('one');
 });
 
+t.test('a listener that is off unless given', async (t) => {
+  const extra = join(directory, 'extra.sock');
+  const listen = ['--listen', `main=unix:${socket}`, '--listen', `extra=unix:${extra}`];
+  const daemon = start(['--config', ini, ...listen]);
+  await daemon.logged(/ready main=unix:\S+ extra=unix:\S+"/);
+  t.equal(await askAt({ path: extra }, 'hi'), 'one:hi');
+  daemon.child.kill('SIGTERM');
+  t.same((await daemon.exit)[0], 0);
+});
+
 t.test('a SIGHUP while starting is obeyed when there is something to reload', async (t) => {
   const daemon = start(['--config', ini, '--listen', `main=unix:${socket}`], ['env', 'ECHO_START_MS=300']);
   await daemon.logged(/starting/);
@@ -102,10 +112,10 @@ t.test('a SIGHUP while starting is obeyed when there is something to reload', as
 
 t.test('exit codes', async (t) => {
   const rows: [args: string[], code: number, text: RegExp, why: string][] = [
-    [['--help'], 0, /usage: echo/, 'help'],
+    [['--help'], 0, /usage: echo[\s\S]*extra and metrics are off unless given/, 'help'],
     [['--version'], 0, /^echo \d+\.\d+\.\d+/, 'version'],
     [['--nonsense'], 64, /nonsense/, 'unknown option'],
-    [['--listen', 'other=unix:/x'], 64, /NAME one of main, metrics/, 'unknown listener'],
+    [['--listen', 'other=unix:/x'], 64, /NAME one of main, extra, metrics/, 'unknown listener'],
     [['--listen', 'main=nowhere'], 64, /no address/, 'bad address'],
     [['--listen', 'main=unix:/a', '--listen', 'main=unix:/b'], 64, /twice/, 'listener given twice'],
     [['--log-level', 'loud'], 64, /loud/, 'bad level'],

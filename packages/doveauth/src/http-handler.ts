@@ -1,7 +1,8 @@
 /**
- * The HTTP socket of doveauth: `/passdb`, `/userdb` and `/users` for the Lua script in Dovecot, `/new` for the web server.
- * Only translates: requests to questions, outcomes to replies. What comes through a web server, which says so in a header,
- * sees `/new` and nothing else: a web server that passes on too much shall not hand out password hashes.
+ * The HTTP sockets of doveauth: `/passdb`, `/userdb` and `/users` for the Lua script in Dovecot, `/new` for the web server.
+ * Only translates: requests to questions, outcomes to replies. The socket of the web server has `/new` and nothing else: whoever
+ * runs as its user must not get at password hashes. On the other one, what comes through a web server, which says so in a header,
+ * sees no more than that either.
  *
  *   POST /passdb  user=..&password=..  200 `password={SCHEME}hash` or `nopassword=y`, 403 refused, 503 temporary
  *   POST /userdb  user=..              200 `uid=..`, `gid=..`, `home=..`, 404 unknown, 503 temporary
@@ -66,15 +67,24 @@ const REFUSALS: Readonly<
 /** Makes an account for the operator who has this token. */
 export type CreateAccount = (token: string) => Promise<OperatorAccountOutcome>;
 
-/** `readConfig` gives the configuration of the moment. */
+/**
+ * Answers `/new`, also by its old name, and knows nothing else: for the socket that the web server's user may connect to.
+ * `readConfig` gives the configuration of the moment.
+ */
+export function createNewHandler(newcomers: Newcomers, readConfig: () => Config): HttpHandler {
+  return (request) => (NEW_PATHS.includes(request.path) ? answerNew(newcomers, readConfig(), request) : NOT_FOUND);
+}
+
+/** Answers everything: for Dovecot and the operator. `readConfig` gives the configuration of the moment. */
 export function createHttpHandler(
   accounts: Accounts,
   newcomers: Newcomers,
   createAccount: CreateAccount,
   readConfig: () => Config,
 ): HttpHandler {
+  const answerWebServer = createNewHandler(newcomers, readConfig);
   return (request) => {
-    if (NEW_PATHS.includes(request.path)) return answerNew(newcomers, readConfig(), request);
+    if (NEW_PATHS.includes(request.path)) return answerWebServer(request);
     if (PROXY_HEADERS.some((name) => request.headers[name] !== undefined)) return NOT_FOUND;
     if (request.path === '/account') return answerAccount(createAccount, request);
     const answer = { '/passdb': answerPassdb, '/userdb': answerUserdb, '/users': answerUsers }[request.path];

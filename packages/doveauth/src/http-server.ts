@@ -13,7 +13,7 @@ import type { HttpHandler, HttpReply } from './http-handler.ts';
 
 /** Longest body, bytes: a name and a password of 1,024 bytes, all of them escaped, fit four times. */
 const MAX_BODY_BYTES = 16_384;
-/** Connections at once: Dovecot's auth workers and a busy web server. More are closed at once. */
+/** Connections at once: Dovecot's auth workers, or a busy web server. More are closed at once. */
 const MAX_CONNECTIONS = 1000;
 /** Time a request may take to arrive, ms. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -21,22 +21,24 @@ const REQUEST_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 60_000;
 const CHECK_INTERVAL_MS = 5000;
 
-/** Makes a server that does not listen yet. */
-export function createHttpServer(handler: HttpHandler, log: Logger): DaemonServer {
-  return new LazyHttpServer(handler, log);
+/** Makes a server that does not listen yet. `listener` is what the log calls it. */
+export function createHttpServer(handler: HttpHandler, log: Logger, listener: string): DaemonServer {
+  return new LazyHttpServer(handler, log, listener);
 }
 
 class LazyHttpServer implements DaemonServer {
   readonly server: Server;
   readonly #handler: HttpHandler;
   readonly #log: Logger;
+  readonly #listener: string;
   readonly #sockets = new Set<Socket>();
   #http: Promise<HttpServer> | undefined;
   #isDraining = false;
 
-  constructor(handler: HttpHandler, log: Logger) {
+  constructor(handler: HttpHandler, log: Logger, listener: string) {
     this.#handler = handler;
     this.#log = log;
+    this.#listener = listener;
     this.server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
@@ -47,7 +49,7 @@ class LazyHttpServer implements DaemonServer {
       });
     });
     this.server.maxConnections = MAX_CONNECTIONS;
-    this.server.on('drop', () => log.warn('too many connections: one was closed unserved', { listener: 'http' }));
+    this.server.on('drop', () => log.warn('too many connections: one was closed unserved', { listener }));
   }
 
   connections(): number {
@@ -76,7 +78,7 @@ class LazyHttpServer implements DaemonServer {
     const http = createServer(options, (request, response) => {
       this.#answer(request, response).catch((error) => {
         // Also a peer that went away in the middle.
-        this.#log.warn('an HTTP request failed', { listener: 'http', error });
+        this.#log.warn('an HTTP request failed', { listener: this.#listener, error });
         response.destroy();
       });
     });
@@ -103,7 +105,7 @@ class LazyHttpServer implements DaemonServer {
       const { method = '', headers } = request;
       return await this.#handler({ method, path, query: query.join('?'), headers, body });
     } catch (error) {
-      this.#log.error('an HTTP request failed', { listener: 'http', error });
+      this.#log.error('an HTTP request failed', { listener: this.#listener, error });
       return { status: 503 };
     }
   }

@@ -1,6 +1,6 @@
 /**
  * [io] doveauth: accounts that exist the moment someone logs in. Serves Dovecot 2.3 over its dict protocol: passdb, userdb
- * and iteration on the socket `auth`, last logins on `lastlogin`; on `http` the Lua script of Dovecot 2.4 and the web
+ * and iteration on the socket `auth`, last logins on `lastlogin`; on `http` the Lua script of Dovecot 2.4; on `new` the web
  * server's `/new`. Wiring only.
  */
 
@@ -10,7 +10,7 @@ import { openAccountStore } from './account-store.ts';
 import { type AccountSettings, Accounts } from './accounts.ts';
 import { createAuthErrorReply, createAuthHandler, createLastLoginHandler } from './handler.ts';
 import { Hasher } from './hasher.ts';
-import { createHttpHandler } from './http-handler.ts';
+import { createHttpHandler, createNewHandler } from './http-handler.ts';
 import { createHttpServer } from './http-server.ts';
 import { DiskInvitationStore } from './invitation-store.ts';
 import { Newcomers } from './newcomers.ts';
@@ -26,6 +26,8 @@ await runDaemon({
     lastlogin: 'unix:/run/chatmail-lastlogin/lastlogin.socket',
     http: 'unix:/run/doveauth/http.socket',
   },
+  // Only where there is a web server; its user, and nobody else's, gets access.
+  optionalListeners: ['new'],
   async start({ config, log, metrics }) {
     const hasher = new Hasher();
     metrics.gauge('doveauth_hash_queue_length', 'Password hashes waiting or being computed.', () => hasher.length);
@@ -47,6 +49,7 @@ await runDaemon({
     const operator = { hasher, log, now: Date.now, randomness: loadRandomness, settings: () => settings };
     const createAccount = (token: string) => createOperatorAccount(operator, token);
 
+    const readConfig = () => settings.config;
     const open = (listener: string): DaemonServer => {
       const options: DictServerOptions = {
         onProtocolError: (error) => log.warn('the peer broke the dict protocol', { listener, error }),
@@ -57,11 +60,9 @@ await runDaemon({
         return createDictServer(handler, { ...options, onHandlerError: createAuthErrorReply(log) });
       }
       if (listener === 'http') {
-        return createHttpServer(
-          createHttpHandler(accounts, newcomers, createAccount, () => settings.config),
-          log,
-        );
+        return createHttpServer(createHttpHandler(accounts, newcomers, createAccount, readConfig), log, listener);
       }
+      if (listener === 'new') return createHttpServer(createNewHandler(newcomers, readConfig), log, listener);
       return createDictServer(createLastLoginHandler(accounts), {
         ...options,
         onHandlerError: (error) => {

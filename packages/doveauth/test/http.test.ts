@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { parseConfig } from '#core';
 import type { Accounts } from '../src/accounts.ts';
-import { type CreateAccount, createHttpHandler } from '../src/http-handler.ts';
+import { type CreateAccount, createHttpHandler, createNewHandler } from '../src/http-handler.ts';
 import { createHttpServer } from '../src/http-server.ts';
 import type { NewcomerOutcome, Newcomers } from '../src/newcomers.ts';
 
@@ -60,9 +60,19 @@ const socketPath = join(directory, 'http.sock');
 const http = createHttpServer(
   createHttpHandler(accounts, newcomers, createAccount, () => config),
   log,
+  'http',
 );
 http.server.listen(socketPath);
 await once(http.server, 'listening');
+const newSocketPath = join(directory, 'new.sock');
+const forWebServer = createHttpServer(
+  createNewHandler(newcomers, () => config),
+  log,
+  'new',
+);
+forWebServer.server.listen(newSocketPath);
+await once(forWebServer.server, 'listening');
+t.teardown(() => forWebServer.drain(0));
 
 interface Answer {
   readonly status: number;
@@ -70,8 +80,19 @@ interface Answer {
   readonly body: string;
 }
 
-async function ask(method: string, path: string, body = '', headers: Record<string, string> = {}): Promise<Answer> {
-  const outgoing = request({ socketPath, method, path, headers: { 'content-length': body.length, ...headers } });
+async function ask(
+  method: string,
+  path: string,
+  body = '',
+  headers: Record<string, string> = {},
+  socket = socketPath,
+): Promise<Answer> {
+  const outgoing = request({
+    socketPath: socket,
+    method,
+    path,
+    headers: { 'content-length': body.length, ...headers },
+  });
   outgoing.end(body);
   const [response] = await once(outgoing, 'response');
   let text = '';
@@ -111,6 +132,25 @@ t.test('what comes through a web server sees /new only', async (t) => {
       t.equal((await ask('POST', path, 'user=found&password=x', { [header]: '' })).status, 404, `${header} ${path}`);
     }
   }
+});
+
+t.test('the socket of the web server has /new and nothing else', async (t) => {
+  const askNew = (method: string, path: string, body = '', headers: Record<string, string> = {}) =>
+    ask(method, path, body, headers, newSocketPath);
+  outcome = { kind: 'offered', credentials: { email: 'a@x.org', password: 'pw', dcloginUrl: undefined } };
+  asked.length = operators.length = 0;
+  for (const path of ['/passdb', '/userdb', '/users', '/account?t=secret', '/', '/new/', '/new/../users', '//users'])
+    for (const method of ['POST', 'GET'])
+      t.match(await askNew(method, path, 'user=found&password=x'), { status: 404, body: '' }, `${method} ${path}`);
+  t.equal((await askNew('POST', 'http://doveauth/users')).status, 404, 'the whole URL');
+  t.same([asked, operators], [[], []], 'nobody was asked');
+  for (const path of ['/new?t=token', '/cgi-bin/newemail.py?t=token']) {
+    const { status, body } = await askNew('POST', path, '', { 'X-Forwarded-For': '10.0.0.3' });
+    t.same([status, JSON.parse(body)], [200, { email: 'a@x.org', password: 'pw' }], path);
+    t.same(offered.at(-1), [['10.0.0.3'], 'token']);
+  }
+  t.equal((await askNew('GET', '/new')).status, 302);
+  t.equal((await askNew('PUT', '/new')).status, 405);
 });
 
 t.test('/account, for the operator', async (t) => {

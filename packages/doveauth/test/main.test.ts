@@ -17,6 +17,7 @@ const state = join(directory, 'state');
 const auth = join(directory, 'auth.sock');
 const lastlogin = join(directory, 'lastlogin.sock');
 const http = join(directory, 'http.sock');
+const forWebServer = join(directory, 'new.sock');
 const writeIni = (lines: string) =>
   writeFileSync(
     ini,
@@ -32,6 +33,7 @@ const daemon = spawn(
     ['--listen', `auth=unix:${auth}`],
     ['--listen', `lastlogin=unix:${lastlogin}`],
     ['--listen', `http=unix:${http}`],
+    ['--listen', `new=unix:${forWebServer}`],
     ['--listen', 'metrics=inet:127.0.0.1:0'],
   ].flat(),
   { stdio: ['ignore', 'ignore', 'pipe'] },
@@ -111,13 +113,16 @@ t.test('a closed registration, by SIGHUP', async (t) => {
   t.type(await hashOf(client, passdbKey(secret(0))), 'string', 'who exists logs in');
 });
 
-async function post(path: string): Promise<{ status: number; answer: Record<string, string> }> {
-  const outgoing = request({ socketPath: http, path, method: 'POST', headers: { 'x-forwarded-for': '203.0.113.9' } });
+async function post(
+  path: string,
+  { socketPath, client }: { socketPath: string; client: string } = { socketPath: http, client: '203.0.113.9' },
+): Promise<{ status: number; answer: Record<string, string> }> {
+  const outgoing = request({ socketPath, path, method: 'POST', headers: { 'x-forwarded-for': client } });
   outgoing.end();
   const [response] = await once(outgoing, 'response');
   let text = '';
   for await (const chunk of response) text += chunk;
-  return { status: response.statusCode, answer: JSON.parse(text) };
+  return { status: response.statusCode, answer: JSON.parse(text || '{}') };
 }
 
 t.test('the operator makes an account while registration is closed', async (t) => {
@@ -174,6 +179,17 @@ t.test('metrics', async (t) => {
   t.match(page, /^doveauth_last_logins_total\{outcome="unchanged"\} 1$/m);
   t.match(page, /^doveauth_hash_queue_length 0$/m);
   t.notMatch(page, /@/);
+});
+
+t.test('the socket of the web server', async (t) => {
+  const onNew = { socketPath: forWebServer, client: '203.0.113.10' };
+  t.equal((await post('/users', onNew)).status, 404);
+  writeIni('new_accounts_per_minute_per_client = 1\n');
+  daemon.kill('SIGHUP');
+  await logged(/(?:configuration reloaded[\s\S]*){3}/);
+  t.match(await post('/new', onNew), { status: 200, answer: { password: /^.{9,}$/ } });
+  t.equal((await post('/new', { ...onNew, socketPath: http })).status, 429, 'a client counts on both sockets together');
+  t.equal((await post('/new', { socketPath: http, client: '203.0.113.11' })).status, 200, 'which both have /new');
 });
 
 t.test('SIGTERM ends it, and the log of all this names nobody', async (t) => {

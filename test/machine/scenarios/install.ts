@@ -3,6 +3,8 @@
  */
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { request } from 'node:https';
 import type { RelayMachine } from '../relay-machine.ts';
 import { stockFiles } from './leave.ts';
 
@@ -58,6 +60,24 @@ export async function strangers(machine: RelayMachine): Promise<void> {
   assert.match(await machine.tryLogin(wrong), /^NO \[AUTHENTICATIONFAILED\]/);
   const { code, text } = await machine.status();
   assert.equal(code, 0, text);
+}
+
+/** nginx hands out names and passwords, and reaches no socket that gives out anything else. */
+export async function webServer({ address, container, names }: RelayMachine): Promise<void> {
+  const owners = await container.run("cd /run/doveauth && stat --format='%n %U:%G %a' *.socket");
+  assert.deepEqual(owners.trim().split('\n'), [
+    'doveauth.socket root:vmail 660',
+    'http.socket root:vmail 660',
+    'new.socket www-data:root 600',
+  ]);
+  const outgoing = request({ host: address, path: '/new', method: 'POST', agent: false, rejectUnauthorized: false });
+  outgoing.end();
+  const [response] = await once(outgoing, 'response');
+  assert.equal(response.statusCode, 200);
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  const { email } = JSON.parse(text) as { email: string };
+  names.push(email.replace(/@.*/, ''));
 }
 
 async function usedBytes({ container }: RelayMachine): Promise<number> {

@@ -12,7 +12,7 @@ import { testLogin } from './auth-test.ts';
 import { writeRecord } from './backup.ts';
 import { unifiedDiff } from './diff.ts';
 import { alone, clearPending } from './pending.ts';
-import { type Change, isOurs, recordOf } from './plan.ts';
+import { type AppliedRecord, type Change, isOurs, recordOf } from './plan.ts';
 import { prepareServices, requireRunning, runServices } from './services.ts';
 import { type ApplyInput, look, type Survey } from './survey.ts';
 import { putBack } from './undo.ts';
@@ -51,7 +51,7 @@ async function change(input: ApplyInput, survey: Survey): Promise<void> {
     await writeChanges(input, survey, backup);
     const servers = states.map(({ name }) => name).filter(isServer);
     // After a run that was killed nobody knows who has read what: all files count as new.
-    const concerned = isPending ? [...changes, ...rendered.map(asNew)] : changes;
+    const concerned = isPending ? [...changes, ...rendered.map(asNew), ...goneBefore(record, rendered)] : changes;
     const services = planServices(concerned, {
       configChanged,
       readCertificate: certificate.isNew ? servers : [],
@@ -79,6 +79,12 @@ async function change(input: ApplyInput, survey: Survey): Promise<void> {
 
 function asNew({ path, service, text, mode }: RenderedFile): Change {
   return { path, service, before: undefined, after: { text, mode } };
+}
+
+/** What the killed run may have removed without anybody having been told. */
+function goneBefore(record: AppliedRecord | undefined, rendered: readonly RenderedFile[]): Change[] {
+  const gone = (record?.files ?? []).filter(({ path }) => !rendered.some((file) => file.path === path));
+  return gone.map(({ path, service }) => ({ path, service, before: undefined, after: undefined }));
 }
 
 function describe({ print }: ApplyInput, { changes, enable, retire, isPending }: Survey): void {

@@ -78,10 +78,12 @@ export async function runServices(host: Host, plan: ServicePlan, enable: readonl
 
 /** Stops sockets, with the daemons that hold them: while one does, its socket can neither be started nor made anew. */
 export async function releaseSockets(host: Host, sockets: readonly string[]): Promise<void> {
-  const daemons = DAEMONS.filter((daemon) =>
-    sockets.some((socket) => socket.startsWith(daemon.replace('.service', ''))),
-  );
-  await mustRun(host, 'systemctl', ['stop', ...daemons, ...sockets]);
+  await mustRun(host, 'systemctl', ['stop', ...daemonsBehind(sockets), ...sockets]);
+}
+
+/** The daemons that hold any of these sockets. */
+export function daemonsBehind(sockets: readonly string[]): string[] {
+  return DAEMONS.filter((daemon) => sockets.some((socket) => socket.startsWith(daemon.replace('.service', ''))));
 }
 
 /** A daemon that cannot run ends within a second of its start, and is started again a second later. */

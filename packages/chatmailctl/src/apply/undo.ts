@@ -7,8 +7,8 @@ import { EXIT_CONFIG, ExitError } from '#core';
 import { lastBackup, type Manifest, restoreBackup, retireBackup } from './backup.ts';
 import { exists, type Host } from './host.ts';
 import { alone, clearPending, markPending } from './pending.ts';
-import { type Note, readUnitStates, requireSystemd } from './services.ts';
-import { DAEMONS, isServer, SERVERS } from './units.ts';
+import { daemonsBehind, type Note, readUnitStates, requireSystemd } from './services.ts';
+import { DAEMONS, isServer, SERVERS, socketsOf } from './units.ts';
 
 /**
  * Undoes the last apply that was not undone yet.
@@ -61,6 +61,12 @@ export async function putBack(
   if (services.has('journald')) await systemctl('restart', 'systemd-journald.service');
   if (manifest.retiredUnits.length > 0) await systemctl('enable', '--now', ...manifest.retiredUnits);
   const gone = [...manifest.enabledUnits, ...manifest.retiredUnits];
+  // Their owners are those of before only when they are opened anew.
+  const sockets = socketsOf(manifest.files.map(({ path }) => path)).filter((unit) => !gone.includes(unit));
+  if (haveStarted && sockets.length > 0) {
+    await systemctl('stop', ...daemonsBehind(sockets), ...sockets);
+    await systemctl('start', ...sockets, ...daemonsBehind(sockets));
+  }
   for (const daemon of DAEMONS) if (haveStarted && !gone.includes(daemon)) await systemctl('try-restart', daemon);
   for (const unit of (await concernedServers(host, manifest)).filter((name) => told.includes(name))) {
     // Debian's answer to "No configuration" is no main.cf: there is nothing to start with.

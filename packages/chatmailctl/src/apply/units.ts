@@ -15,6 +15,7 @@ const SOCKETS = [
   'doveauth-auth.socket',
   'doveauth-lastlogin.socket',
   'doveauth-http.socket',
+  'doveauth-new.socket',
   'metadata-push.socket',
 ] as const;
 export const DAEMONS = ['filtermail.service', 'doveauth.service', 'metadata-push.service'] as const;
@@ -39,6 +40,17 @@ export function isServer(unit: string): boolean {
 /** The unit whose file this is. */
 export function unitFileOf(path: string): string | undefined {
   return /^\/etc\/systemd\/system\/([^/]+\.(?:service|socket|timer|path))$/.exec(path)?.[1];
+}
+
+/** The unit whose drop-in this is. */
+function dropInUnitOf(path: string): string | undefined {
+  return /^\/etc\/systemd\/system\/([^/]+)\.d\//.exec(path)?.[1];
+}
+
+/** The sockets that drop-ins are for. They have their owner and mode from when they were opened. */
+export function socketsOf(paths: readonly string[]): string[] {
+  const units = paths.flatMap((path) => dropInUnitOf(path) ?? []).filter((unit) => unit.endsWith('.socket'));
+  return [...new Set(units)];
 }
 
 /** What systemd says of a unit. */
@@ -112,10 +124,10 @@ export function planServices(
   { configChanged, readCertificate, restartAll = [] }: Occasions,
 ): ServicePlan {
   const of = (service: Change['service']) => changes.filter((change) => change.service === service);
-  const dropIns = of('systemd').flatMap(({ path }) => /^\/etc\/systemd\/system\/([^/]+)\.d\//.exec(path)?.[1] ?? []);
+  const dropIns = of('systemd').flatMap(({ path }) => dropInUnitOf(path) ?? []);
   const hasDropIn = (pattern: RegExp) => dropIns.some((unit) => pattern.test(unit));
   const isFirst = (list: readonly Change[]) => list.some(({ before }) => before !== undefined && !isOurs(before.text));
-  const sockets = dropIns.filter((unit) => unit.endsWith('.socket'));
+  const sockets = socketsOf(changes.map(({ path }) => path));
 
   const restart = new Set<string>([
     ...dropIns.filter((unit) => DAEMONS.some((daemon) => daemon === unit)),

@@ -165,6 +165,7 @@ function demoLayout(directory: string, place: RelayPlace, mailUser: SystemAccoun
     sockets: {
       auth: `${directory}/run/doveauth.sock`,
       http: `${directory}/run/doveauth-http.sock`,
+      new: `${directory}/run/doveauth-new.sock`,
       lastlogin: `${directory}/run/lastlogin.sock`,
       metadata: `${directory}/run/metadata.sock`,
       outgoing: `${queue}/filtermail/outgoing.sock`,
@@ -225,7 +226,7 @@ function daemonSpecs(
   mailUser: SystemAccount,
   postfixUser: SystemAccount,
 ): DaemonSpec[] {
-  const { outgoing, incoming, sign, auth, http, lastlogin, metadata } = layout.sockets;
+  const { outgoing, incoming, sign, auth, http, new: forNew, lastlogin, metadata } = layout.sockets;
   const metrics = (name: string) => `${directory}/run/${name}-metrics.sock`;
   const milters = { ...(outgoing && { outgoing }), ...(incoming && { incoming }), ...(sign && { sign }) };
   return [
@@ -236,7 +237,7 @@ function daemonSpecs(
     },
     {
       name: 'doveauth',
-      sockets: { auth, lastlogin, http, metrics: metrics('doveauth') },
+      sockets: { auth, lastlogin, http, new: forNew, metrics: metrics('doveauth') },
       account: mailUser,
     },
     { name: 'metadata-push', sockets: { metadata, metrics: metrics('metadata-push') }, account: mailUser },

@@ -124,10 +124,10 @@ ${['/ping', '/generate_204']
   )
   .join('')}`;
 
-/** doveauth counts by client, and shows nothing but /new to what comes with these fields. */
+/** doveauth counts by client. Its socket for the web server has nothing but /new. */
 function toDoveauth({ sockets }: RelayLayout): string {
   return [
-    `proxy_pass http://unix:${sockets.http};`,
+    `proxy_pass http://unix:${sockets.new};`,
     'proxy_set_header Host $host;',
     'proxy_set_header X-Forwarded-For $remote_addr;',
     'proxy_set_header X-Real-IP $remote_addr;',

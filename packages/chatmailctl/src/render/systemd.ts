@@ -26,7 +26,7 @@ export function renderSystemd(config: Config, facts: HostFacts, layout: RelayLay
     ['doveauth.service', 'Service', [...idleExit('doveauth', facts), ...mailboxes(layout), ...state(config)]],
     ['metadata-push.service', 'Service', [...idleExit('metadata-push', facts), ...mailboxes(layout), ...state(config)]],
     ['chatmail-expire.service', 'Service', mailboxes(layout)],
-    ['doveauth-http.socket', 'Socket', facts.nginx.installed ? WEB_SERVER_SOCKET : []],
+    ['doveauth-new.socket', 'Socket', facts.nginx.installed ? WEB_SERVER_SOCKET : []],
     [postfixUnit(facts), 'Service', [...postfixMain(facts, layout), ...RESTART]],
     ['dovecot.service', 'Service', [...dovecotMain(layout), ...dovecotFiles(layout), ...RESTART]],
   ];
@@ -65,7 +65,7 @@ function dkimKey({ dkim_key, isIpRelay }: Config): string[] {
   return ['LoadCredential=', `LoadCredential=dkim_key:${dkim_key.replaceAll('%', '%%')}`];
 }
 
-/** The web server passes /new on, and is no member of the mail user's group. */
+/** The web server passes /new on. As shipped, the socket is open to root only. */
 const WEB_SERVER_SOCKET = ['SocketUser=www-data'];
 
 /** Debian's units leave a mail server down that was killed for memory, and wait 90 s for a process that does not end. */

@@ -150,6 +150,59 @@ t.test('a unit that somebody has stopped is started again, and what went down wi
   );
 });
 
+t.test('a relay whose web server reached the socket with the hashes', async (t) => {
+  const m = machine(t);
+  await m.apply();
+  const now = m.etc();
+  const [site, record] = ['/etc/nginx/conf.d/chatmail.conf', '/var/lib/chatmail/applied.json'];
+  const dropIn = (unit: string) => `/etc/systemd/system/${unit}.d/50-chatmail.conf`;
+  m.write(dropIn('doveauth-http.socket'), m.read(dropIn('doveauth-new.socket')));
+  rmSync(dirname(m.root + dropIn('doveauth-new.socket')), { recursive: true });
+  m.write(site, m.read(site).replaceAll('new.socket', 'http.socket'));
+  m.write(record, m.read(record).replaceAll('doveauth-new.socket', 'doveauth-http.socket'));
+  await m.host.run('systemctl', ['disable', '--now', 'doveauth-new.socket']);
+  m.active.add('doveauth.service');
+  const before = m.etc();
+
+  const place = (line: string) => m.ran.findIndex((ran) => ran.startsWith(line));
+  await m.apply();
+  t.throws(() => m.read(dropIn('doveauth-http.socket')), { code: 'ENOENT' });
+  t.same(
+    { ...m.etc(), [`${m.root}${dirname(dropIn('doveauth-http.socket'))}`]: undefined },
+    {
+      ...now,
+      [`${m.root}${dirname(dropIn('doveauth-http.socket'))}`]: undefined,
+    },
+  );
+  t.match(m.ran[place('systemctl stop doveauth.service ')], /doveauth-http\.socket doveauth-new\.socket/, 'made anew');
+  t.ok(m.enabled.has('doveauth-new.socket'));
+  for (const unit of ['doveauth-new.socket', 'doveauth-http.socket', 'doveauth.service'])
+    t.ok(m.active.has(unit), unit);
+  t.ok(place('systemctl start doveauth-http.socket') < place('systemctl reload-or-restart nginx'), 'before nginx asks');
+
+  m.ran.length = 0;
+  await m.undo();
+  t.same(m.etc(), before);
+  const anew = ['stop doveauth.service doveauth-http.socket', 'start doveauth-http.socket doveauth.service'];
+  const places = ['daemon-reload', ...anew, 'reload-or-restart nginx'].map((line) => place(`systemctl ${line}`));
+  t.ok(
+    places.every((index) => index >= 0),
+    `${m.ran.join('\n')}`,
+  );
+  t.same(
+    places,
+    [...places].sort((a, b) => a - b),
+    'and when it is undone',
+  );
+  t.ok(m.active.has('doveauth-http.socket') && m.active.has('doveauth.service'));
+
+  // Killed when the file was gone and the socket not yet made anew.
+  rmSync(m.root + dropIn('doveauth-http.socket'));
+  m.write(PENDING, '');
+  await m.apply();
+  t.match(m.ran[place('systemctl stop doveauth.service ')], /doveauth-http\.socket/, 'also after an interruption');
+});
+
 t.test('a daemon that sleeps for lack of work is left to sleep', async (t) => {
   const m = machine(t);
   await m.apply();

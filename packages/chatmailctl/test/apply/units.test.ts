@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import type { Change } from '../../src/apply/plan.ts';
 import { parseUnitStates, planServices, relayUnits, unitFileOf, unitsToEnable } from '../../src/apply/units.ts';
@@ -44,10 +46,16 @@ t.test('who restarts and who reloads', async (t) => {
       "Debian 12's instance",
     ],
     [
-      [change('/etc/systemd/system/doveauth-http.socket.d/50-chatmail.conf', 'systemd', undefined)],
+      [change('/etc/systemd/system/doveauth-new.socket.d/50-chatmail.conf', 'systemd', undefined)],
+      {},
+      { daemonReload: true, sockets: ['doveauth-new.socket'] },
+      'a socket',
+    ],
+    [
+      [{ ...change('/etc/systemd/system/doveauth-http.socket.d/50-chatmail.conf', 'systemd'), after: undefined }],
       {},
       { daemonReload: true, sockets: ['doveauth-http.socket'] },
-      'a socket',
+      'a socket that goes back to its owner',
     ],
     [
       [],
@@ -111,6 +119,35 @@ ActiveState=inactive
   t.same(unitsToEnable(states), ['b.timer', 'c.service'], 'a daemon that has ended for lack of work is left alone');
   const failed = parseUnitStates(['doveauth.service'], 'LoadState=loaded\nUnitFileState=enabled\nActiveState=failed\n');
   t.same(unitsToEnable(failed), ['doveauth.service'], 'one that a wrong configuration has ended is not');
+});
+
+const SYSTEMD = join(import.meta.dirname, '../../../../systemd');
+const shipped = readdirSync(SYSTEMD).filter((name) => name.endsWith('.socket') && name !== 'push-gateway.socket');
+const unitText = (name: string) => readFileSync(join(SYSTEMD, name), 'utf8');
+
+t.test('every socket that is shipped', async (t) => {
+  t.same(
+    relayUnits(false, [])
+      .filter((name) => name.endsWith('.socket'))
+      .sort(),
+    shipped,
+    'is enabled by apply and watched by status',
+  );
+  for (const name of shipped) {
+    const daemon = /^Service=(.*)$/m.exec(unitText(name))?.[1] ?? name.replace('.socket', '.service');
+    for (const key of ['Requires', 'After', 'Also']) {
+      const line = new RegExp(`^${key}=(.*)$`, 'm').exec(unitText(daemon))?.[1];
+      t.ok(line?.split(' ').includes(name), `${daemon}: ${key}=${name}`);
+    }
+  }
+});
+
+t.test('who may connect, as shipped', async (t) => {
+  for (const name of shipped.filter((name) => !name.startsWith('filtermail'))) {
+    const owner = /^SocketUser=(.*)\nSocketGroup=(.*)\nSocketMode=(.*)$/m.exec(unitText(name))?.slice(1);
+    const expected = name === 'doveauth-new.socket' ? ['root', 'root', '0600'] : ['root', 'vmail', '0660'];
+    t.same(owner, expected, name);
+  }
 });
 
 t.test('the units of a relay', async (t) => {

@@ -59,7 +59,10 @@ t.test('what the host decides', async (t) => {
     'no web server, no pages',
   );
   t.notMatch(textOf('/etc/postfix/master.cf', NAMED, bare), /8465/, 'and no port for one');
-  t.notOk(has(dropIn('doveauth-http.socket'), bare), 'the socket is not opened to it');
+  t.equal(textOf(dropIn('doveauth-new.socket')), `# ${HEADER}\n[Socket]\nSocketUser=www-data\n`, 'opened to nginx');
+  t.notOk(has(dropIn('doveauth-new.socket'), bare), 'the socket is not opened to it');
+  for (const facts of [FACTS, DEBIAN_13, bare])
+    t.notOk(has(dropIn('doveauth-http.socket'), facts), 'hashes are for Dovecot only');
   const shared = { ...FACTS, nginx: { installed: true, streamModule: true, port443Taken: true } };
   t.notOk(has('/etc/nginx/modules-enabled/90-chatmail.conf', shared), 'port 443 is left to those who have it');
   t.match(textOf('/etc/nginx/conf.d/chatmail.conf', NAMED, shared), /listen 443 ssl;/, 'and shared by name');
@@ -183,7 +186,8 @@ t.test('web pages', async (t) => {
   const site = '/etc/nginx/conf.d/chatmail.conf';
   t.match(textOf(site), /return 200 "version: STSv1\\r\\nmode: enforce\\r\\nmx: chat\.example\.org\\r\\n/);
   t.notMatch(textOf(site, 'mail_domain = 203.0.113.7'), /mta-sts/, 'no policy for a certificate nobody can verify');
-  t.match(textOf(site), /proxy_pass http:\/\/unix:\/run\/doveauth\/http\.socket;/);
+  t.match(textOf(site), /proxy_pass http:\/\/unix:\/run\/doveauth\/new\.socket;/);
+  t.notMatch(textOf(site), 'http.socket', 'which has the hashes');
   t.match(textOf(site), /X-Forwarded-For \$remote_addr;/, 'doveauth counts by client');
   const xml = textOf('/var/lib/chatmail/web/autoconfig.xml')!;
   for (const port of [993, 465, 587]) t.match(xml, `<port>${port}</port>`);
