@@ -2,6 +2,8 @@
 # all.sh: every test there is, in the order in which a failure is cheapest to find. Run by `npm test` through bootstrap.sh,
 # which has put the pinned Node first on PATH. Installs what it needs from Debian and says so; needs root for that.
 set -eu
+# Seconds. tap gives every process 30, which is little on a busy machine; what hangs is found all the same.
+export TAP_TIMEOUT="${TAP_TIMEOUT:-600}"
 cd "$(dirname "$(readlink -f "$0")")/.."
 
 echo '--- types and lint'

@@ -4,6 +4,8 @@
 # do not: they replace process-wide things); what is loaded is compiled once and kept; one process more than
 # there are processors runs at a time, because many tests wait for timers and children.
 set -eu
+# Seconds. tap gives every process 30, which is little on a busy machine; what hangs is found all the same.
+export TAP_TIMEOUT="${TAP_TIMEOUT:-600}"
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 cd "$root"
 export NODE_COMPILE_CACHE="${NODE_COMPILE_CACHE:-$root/node_modules/.cache/compiled}"

@@ -77,9 +77,11 @@ async function bootstrap(cache: string, tree: string): Promise<void> {
 /** Installs a package of the host's Debian without starting what is in it. */
 export async function aptInstall(name: string): Promise<void> {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
-  const install = () => run('apt-get', ['-q', '-y', 'install', '--no-install-recommends', name], { env });
+  // Another apt-get on this machine, or a mirror that is busy for a moment, is no reason to fail.
+  const options = ['-q', '-y', '-o', 'DPkg::Lock::Timeout=300', '-o', 'Acquire::Retries=2'];
+  const install = () => run('apt-get', [...options, 'install', '--no-install-recommends', name], { env });
   await install().catch(async () => {
-    await run('apt-get', ['-q', 'update'], { env });
+    await run('apt-get', [...options, 'update'], { env });
     await install();
   });
 }

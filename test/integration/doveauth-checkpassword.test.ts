@@ -4,6 +4,7 @@
 
 import { join } from 'node:path';
 import t from 'tap';
+import { canReadCheckout } from '../support/readable.ts';
 import {
   checkAuthTest,
   checkDamagedHash,
@@ -22,6 +23,12 @@ const PROGRAM = join(import.meta.dirname, '../../bin/doveauth-checkpassword');
 /** Dovecot leaves 512 bytes for name, password and three NULs. */
 const MAX_PASSWORD_BYTES = 512 - 3 - KNOWN.length;
 
+const [uid, gid] = await Promise.all(
+  ['-u', '-g'].map(async (which) => Number((await run('id', [which, 'dovecot'])).stdout)),
+);
+/** Whom the program runs as: Dovecot's own user as everywhere, unless that cannot read this checkout. */
+const runner = (await canReadCheckout({ uid: uid!, gid: gid! })) ? 'dovecot' : 'root';
+
 const front = await startFront(({ sockets }) => ({
   sections: `passdb {
   driver = checkpassword
@@ -37,10 +44,11 @@ userdb {
 service auth {
   # Node reserves more address space than the default lets it.
   vsz_limit = 0
+  user = ${runner}
 }`,
 }));
 t.teardown(() => front.end());
-await front.startDoveauth(Number((await run('id', ['-u', 'dovecot'])).stdout));
+await front.startDoveauth(uid);
 
 t.test('passwords', async (t) => checkPasswords(t, front, MAX_PASSWORD_BYTES));
 t.test('doveadm auth test', async (t) => checkAuthTest(t, front));

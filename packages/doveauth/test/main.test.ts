@@ -21,7 +21,7 @@ const forWebServer = join(directory, 'new.sock');
 const writeIni = (lines: string) =>
   writeFileSync(
     ini,
-    `[params]\nmail_domain = 127.0.0.1\nmailboxes_dir = ${mail}\nstate_dir = ${state}\nmax_load_1m = 1000\nmin_free_disk_space = 1M\n${lines}`,
+    `[params]\nmail_domain = 127.0.0.1\nmailboxes_dir = ${mail}\nstate_dir = ${state}\nmax_load_1m = 1000\nmin_available_memory = 0\nmin_free_disk_space = 1M\n${lines}`,
   );
 writeIni('');
 mkdirSync(join(mail, '.doveauth/0123456789abcdef'), { recursive: true });

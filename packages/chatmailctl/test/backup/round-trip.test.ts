@@ -23,7 +23,6 @@ import { backUp } from '../../src/backup/back-up.ts';
 import { type RestoreOptions, restore } from '../../src/backup/restore.ts';
 import { run } from '../../src/run.ts';
 
-t.setTimeout(300_000);
 const root = mkdtempSync(join(tmpdir(), 'backup-'));
 t.teardown(() => rmSync(root, { recursive: true }));
 const DKIM_KEY = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({
