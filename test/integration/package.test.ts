@@ -314,9 +314,10 @@ PATH=/run/bin:$PATH sh -e /run/postinst configure 0.0`;
 
 test('purge says what it leaves', () => {
   const script = `set -e
-mount -t tmpfs none /etc/systemd
-mkdir -p /etc/systemd/system/filtermail.service.d
-touch /etc/systemd/system/filtermail.service.d/50-chatmail.conf /etc/systemd/system/chatmail-tls.timer
+mount -t tmpfs none /etc
+mkdir -p /etc/systemd/system/filtermail.service.d /etc/sysctl.d /etc/chatmail
+touch /etc/systemd/system/filtermail.service.d/50-chatmail.conf /etc/systemd/system/chatmail-tls.timer /etc/sysctl.d/60-chatmail.conf
+echo 'mailboxes_dir = /srv/elsewhere' > /etc/chatmail/chatmail.ini
 getent() { [ "$1 $2" = 'passwd vmail' ]; }
 . "$0"`;
   const postrm = join(ROOT, 'debian/postrm');
@@ -327,7 +328,8 @@ getent() { [ "$1 $2" = 'passwd vmail' ]; }
   const left = ['filtermail.service.d/50-chatmail.conf', 'chatmail-tls.timer'].map(
     (name) => `/etc/systemd/system/${name}`,
   );
-  for (const what of [...left, 'user:vmail']) assert.ok(stdout.includes(` ${what}`), what);
+  const elsewhere = ['/etc/sysctl.d/60-chatmail.conf', '/srv/elsewhere'];
+  for (const what of [...left, ...elsewhere, 'user:vmail']) assert.ok(stdout.includes(` ${what}`), what);
   assert.ok(!stdout.includes('*') && !stdout.includes('push-gateway'), 'and nothing that is not there');
 });
 

@@ -55,7 +55,7 @@ export async function takeOver(machine: RelayMachine): Promise<void> {
   await machine.say('after a configuration of somebody');
 }
 
-const UNDO_ALL = 'while chatmailctl apply --undo >/dev/null 2>&1; do :; done';
+const UNDO_ALL = 'chatmailctl apply --undo --all';
 
 /** Units of the old stack by name; they only have to run. */
 const OLD_UNITS = 'doveauth filtermail filtermail-incoming chatmail-metadata lastlogin opendkim';

@@ -9,7 +9,7 @@ import type { RenderedFile } from '../layout.ts';
 import { rememberCertificate } from '../tls/renew.ts';
 import { ensureCertificate, obtainCertificate } from '../tls/tls.ts';
 import { testLogin } from './auth-test.ts';
-import { writeRecord } from './backup.ts';
+import { type Backup, writeRecord } from './backup.ts';
 import { unifiedDiff } from './diff.ts';
 import { alone, clearPending } from './pending.ts';
 import { type AppliedRecord, type Change, isOurs, recordOf } from './plan.ts';
@@ -18,7 +18,7 @@ import { type ApplyInput, look, type Survey } from './survey.ts';
 import { putBack } from './undo.ts';
 import { DAEMONS, isServer, planServices, SERVERS } from './units.ts';
 import { validate } from './validate.ts';
-import { type Backup, backUp, writeChanges } from './write.ts';
+import { backUp, writeChanges } from './write.ts';
 
 /**
  * Applies the rendered files to the machine.
@@ -35,7 +35,7 @@ async function change(input: ApplyInput, survey: Survey): Promise<void> {
   const { host, print, note } = input;
   const { changes, record, enable, states, retire, rendered, isPending } = survey;
   const certificate = await ensureCertificate(input);
-  const configChanged = record !== undefined && record.configHash !== input.configHash;
+  const configChanged = hasChanged(record, input.configHash);
   if (changes.length + enable.length + retire.length === 0 && !configChanged && !certificate.isNew && !isPending) {
     if (!record) await writeRecord(host, recordOf(rendered, input.configHash));
     print('Nothing to change.');
@@ -77,6 +77,10 @@ async function change(input: ApplyInput, survey: Survey): Promise<void> {
   print(`A throw-away account logged in. ${finish(changes, backup.directory)}`);
 }
 
+function hasChanged(record: Survey['record'], configHash: string): boolean {
+  return record !== undefined && record.configHash !== configHash;
+}
+
 function asNew({ path, service, text, mode }: RenderedFile): Change {
   return { path, service, before: undefined, after: { text, mode } };
 }
@@ -87,8 +91,9 @@ function goneBefore(record: AppliedRecord | undefined, rendered: readonly Render
   return gone.map(({ path, service }) => ({ path, service, before: undefined, after: undefined }));
 }
 
-function describe({ print }: ApplyInput, { changes, enable, retire, isPending }: Survey): void {
-  if (changes.length + enable.length + retire.length === 0 && !isPending) {
+function describe({ print, configHash }: ApplyInput, { changes, record, enable, retire, isPending }: Survey): void {
+  const configChanged = hasChanged(record, configHash);
+  if (changes.length + enable.length + retire.length === 0 && !configChanged && !isPending) {
     print('Nothing to change.');
     return;
   }
@@ -96,6 +101,7 @@ function describe({ print }: ApplyInput, { changes, enable, retire, isPending }:
   for (const change of changes) print(summary(change));
   if (retire.length > 0) print(`stop and disable: ${retire.map(({ name }) => name).join(' ')}`);
   if (enable.length > 0) print(`enable and start: ${enable.join(' ')}`);
+  if (configChanged) print('chatmail.ini has changed: our daemons read it again');
   print('Nothing was changed: this was a dry run.');
 }
 

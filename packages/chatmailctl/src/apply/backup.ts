@@ -51,6 +51,12 @@ export async function writeRecord(host: Host, record: AppliedRecord | undefined)
   else await rm(host.root + RECORD, { force: true });
 }
 
+/** A backup on the disk. */
+export interface Backup {
+  readonly directory: string;
+  readonly manifest: Manifest;
+}
+
 /** Saves the files and the rest of the manifest; returns the backup's directory. */
 export async function createBackup(host: Host, now: Date, manifest: Manifest): Promise<string> {
   await makeDirectories(host, BACKUPS);
@@ -75,7 +81,7 @@ export async function writeManifest(host: Host, directory: string, manifest: Man
 }
 
 /** The newest backup that was not undone yet, with its manifest; undefined when there is none. */
-export async function lastBackup(host: Host): Promise<{ directory: string; manifest: Manifest } | undefined> {
+export async function lastBackup(host: Host): Promise<Backup | undefined> {
   const names = await readdir(host.root + BACKUPS).catch(() => []);
   const newestFirst = names.filter((name) => /^\d{4}-[-\dTZ]+$/.test(name)).sort((a, b) => byTimeAndNumber(b, a));
   for (const name of newestFirst) {

@@ -4,26 +4,34 @@
  */
 
 import { EXIT_CONFIG, ExitError } from '#core';
-import { lastBackup, type Manifest, restoreBackup, retireBackup } from './backup.ts';
+import { type Backup, lastBackup, type Manifest, restoreBackup, retireBackup } from './backup.ts';
 import { exists, type Host } from './host.ts';
 import { alone, clearPending, markPending } from './pending.ts';
 import { daemonsBehind, type Note, readUnitStates, requireSystemd } from './services.ts';
 import { DAEMONS, isServer, SERVERS, socketsOf } from './units.ts';
 
 /**
- * Undoes the last apply that was not undone yet.
+ * Undoes the last apply that was not undone yet, or all of them, the newest first.
  *
  * @throws ExitError 78 when there is none, or a server does not start with what was restored; 75 when an apply is at work
  */
-export async function undo(host: Host, print: Note, note: Note): Promise<void> {
+export async function undo(host: Host, print: Note, note: Note, all = false): Promise<void> {
   await requireSystemd(host);
-  await alone(host, async () => await undoLast(host, print, note));
+  await alone(host, async () => {
+    let backup = await lastBackup(host);
+    if (!backup) {
+      const reason = 'nothing was applied, or all of it was undone';
+      throw new ExitError(EXIT_CONFIG, `there is no backup to go back to: ${reason}`);
+    }
+    do {
+      await undoOne(host, backup, print, note);
+      backup = await lastBackup(host);
+    } while (all && backup);
+    if (backup) print('Earlier applies are still in force; --undo --all undoes them too.');
+  });
 }
 
-async function undoLast(host: Host, print: Note, note: Note): Promise<void> {
-  const backup = await lastBackup(host);
-  if (!backup)
-    throw new ExitError(EXIT_CONFIG, 'there is no backup to go back to: nothing was applied, or all of it was undone');
+async function undoOne(host: Host, backup: Backup, print: Note, note: Note): Promise<void> {
   for (const { path, was } of backup.manifest.files) print(`${was ? 'restore' : 'remove '}  ${path}`);
   await markPending(host);
   await putBack(host, backup, note);
@@ -39,7 +47,7 @@ async function undoLast(host: Host, print: Note, note: Note): Promise<void> {
  */
 export async function putBack(
   host: Host,
-  { directory, manifest }: { directory: string; manifest: Manifest },
+  { directory, manifest }: Backup,
   note: Note,
   told: readonly string[] = SERVERS,
 ): Promise<void> {

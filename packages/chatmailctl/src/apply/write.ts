@@ -4,15 +4,10 @@
 
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { createBackup, type Manifest } from './backup.ts';
+import { type Backup, createBackup, type Manifest } from './backup.ts';
 import { exists, makeDirectories, mustRun, statPath, writePath } from './host.ts';
 import { markPending } from './pending.ts';
 import type { ApplyInput, Survey } from './survey.ts';
-
-export interface Backup {
-  readonly directory: string;
-  readonly manifest: Manifest;
-}
 
 /**
  * Keeps all that {@link writeChanges} replaces, and notes that an apply is at work.

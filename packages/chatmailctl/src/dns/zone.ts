@@ -32,7 +32,7 @@ export interface DkimRecord {
   readonly value: string;
 }
 
-/** The authority whose certificates relays get unless they bring their own. */
+/** The authority whose certificates relays get unless they name another one or bring their own. */
 const AUTHORITY = 'letsencrypt.org';
 
 /** Computes the records of a relay with a name. */
@@ -91,7 +91,9 @@ function withCertificate(config: Config, recommended: Recommend): ZoneRecord[] {
     recommended(`_mta-sts.${domain}`, 'TXT', `v=STSv1; id=${id}`, 'MTA-STS: that there is a policy'),
     recommended(`www.${domain}`, 'CNAME', domain, 'for people who type it'),
   ];
-  const isOurs = config.tls_external_cert_and_key.length === 0;
+  // What another authority wants to be called there is not in its URL.
+  const isKnown = new URL(config.acme_directory_url).hostname.endsWith(`.${AUTHORITY}`);
+  const isOurs = config.tls_external_cert_and_key.length === 0 && isKnown;
   const caa = recommended(domain, 'CAA', `0 issue "${AUTHORITY}"`, 'no other authority makes a certificate for it');
   return isOurs ? [...records, caa] : records;
 }

@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { readFile, stat, statfs } from 'node:fs/promises';
 import { type Config, METADATA_SOCKET, packageVersion } from '#core';
 import { pushStats } from '../accounts/metadata-client.ts';
-import { type Host, readText } from '../apply/host.ts';
+import type { Host } from '../apply/host.ts';
 import { relayUnits } from '../apply/units.ts';
 import { checkZone, readZone } from '../dns/check.ts';
 import type { HostFacts } from '../layout.ts';
@@ -14,6 +14,7 @@ import { productionLayout } from '../production-layout.ts';
 import { renderRelay } from '../render/relay.ts';
 import { postfixUnit } from '../render/systemd.ts';
 import { askDoveauth, askFilter } from './answers.ts';
+import { readChangedFiles } from './changed-files.ts';
 import type { DiskFacts, Found, StatusFacts, UnitFacts } from './facts.ts';
 import { type Listener, readServedCertificate, tryPort } from './listeners.ts';
 import { readQueue } from './mail-queue.ts';
@@ -145,10 +146,4 @@ async function readMemory(): Promise<{ availableBytes: number; load1: number }> 
   const [memory, load] = await Promise.all([readFile('/proc/meminfo', 'utf8'), readFile('/proc/loadavg', 'utf8')]);
   const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(memory)?.[1];
   return { availableBytes: Number(kib) * 1024, load1: Number(load.split(' ')[0]) };
-}
-
-async function readChangedFiles(host: Host, rendered: ReturnType<typeof renderRelay>): Promise<string[]> {
-  const changed: string[] = [];
-  for (const { path, text } of rendered) if ((await readText(host, path)) !== text) changed.push(path);
-  return changed;
 }

@@ -48,7 +48,7 @@ export async function checkKeys({ host, config, now }: TlsInput, hasNginx: boole
     );
   }
   // Without it Postfix trusts no other relay, and all mail to them waits.
-  if (!config.isIpRelay && !(await exists(host, AUTHORITIES))) {
+  if (!(await exists(host, AUTHORITIES))) {
     throw new ExitError(
       EXIT_CONFIG,
       `there is no ${AUTHORITIES}, by which the certificates of other relays are checked: apt-get install ca-certificates`,

@@ -121,6 +121,34 @@ t.test('whatever fails, everything is put back', async (t) => {
   }
 });
 
+t.test('back to before the first of several', async (t) => {
+  const m = machine(t);
+  const before = m.etc();
+  for (const line of ['', 'max_message_size = 20000000\n', 'max_mailbox_size = 200M\n']) {
+    m.config += line;
+    await m.apply();
+  }
+  await m.undo();
+  t.not(m.etc(), before);
+  t.match(m.output, /--undo --all undoes them too/);
+  m.lines.length = 0;
+  await m.undo(true);
+  t.same(m.etc(), before);
+  t.notMatch(m.output, /--undo --all/);
+  await t.rejects(m.undo(true), { exitCode: EXIT_CONFIG, message: /no backup/ });
+});
+
+t.test('a dry run says that the daemons would be told', async (t) => {
+  const m = machine(t);
+  await m.apply();
+  await m.apply({ dryRun: true });
+  t.equal(m.output, 'Nothing to change.');
+  m.config += 'max_user_send_per_minute = 5\n';
+  await m.apply({ dryRun: true });
+  t.match(m.output, /chatmail\.ini has changed: our daemons read it again/);
+  t.notMatch(m.output, /Nothing to change/);
+});
+
 t.test('a file that cannot be written is named, and so is what cannot be put back', async (t) => {
   const m = machine(t);
   const dropIns = '/etc/systemd/system/dovecot.service.d';

@@ -121,9 +121,9 @@ NRestarts=0
     });
   }
 
-  async undo(): Promise<void> {
+  async undo(all = false): Promise<void> {
     const say = (line: string) => void this.lines.push(line);
-    await undo(this.host, say, say);
+    await undo(this.host, say, say, all);
   }
 
   write(path: string, text: string): void {

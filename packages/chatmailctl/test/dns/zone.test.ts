@@ -30,6 +30,11 @@ t.test('the zone', async (t) => {
     external.some(({ type }) => type === 'CAA'),
     'whose certificate it is we do not know',
   );
+  const other = zoneOf(configOf('acme_directory_url = https://acme.zerossl.com/v2/DV90'), facts);
+  t.notOk(
+    other.some(({ type }) => type === 'CAA'),
+    'what another authority is called there is not known',
+  );
   const unknown = formatZone(zoneOf(configOf(''), { ...facts, ipv4: [], ipv6: [] }));
   t.ok(unknown.some((text) => text.includes('THE-PUBLIC-ADDRESS')));
   t.match(formatZone(zone).at(-1), /ip6\.arpa\. 3600 IN PTR chat\.example\.org\.$/);
