@@ -15,9 +15,11 @@ const PACKAGES = {
   'push-gateway': 'metadata-push',
 } as const;
 
-/** One line for each daemon: unit name, hash. */
+/** One line for each daemon, and one for Dovecot, whose auth processes run our Lua: unit name, hash. */
 export function formatFingerprints(program: string, units: string): string {
-  return Object.entries(PACKAGES)
+  const lua = createHash('sha256');
+  addTree(lua, program, 'lua');
+  const daemons = Object.entries(PACKAGES)
     .map(([daemon, name]) => {
       const hash = createHash('sha256');
       const packages = [...withImported(program, name)].sort();
@@ -27,6 +29,7 @@ export function formatFingerprints(program: string, units: string): string {
       return `${daemon}.service ${hash.digest('hex')}\n`;
     })
     .join('');
+  return `${daemons}dovecot.service ${lua.digest('hex')}\n`;
 }
 
 /** A package of ours and those it imports, as `#name`. */

@@ -343,6 +343,7 @@ test('an upgrade restarts what changed', () => {
     return then.filter((line) => !lines.includes(line)).map((line) => line.split('.')[0]);
   };
   const all = ['doveauth', 'filtermail', 'metadata-push', 'push-gateway'];
+  assert.deepEqual(changed('lua/chatmail-auth.lua'), ['dovecot']);
   assert.deepEqual(changed('dist/packages/milter/src/index.js'), ['filtermail']);
   assert.deepEqual(changed('dist/packages/wasm/src/index.js'), ['doveauth', 'filtermail']);
   assert.deepEqual(changed('dist/packages/dovecot-dict/src/index.js'), ['doveauth', 'metadata-push', 'push-gateway']);
