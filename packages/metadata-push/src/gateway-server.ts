@@ -3,13 +3,17 @@
  * 410 (forget the token) and anything else (try again), so 410 is said only when the service says it, or nobody here could ever read the token.
  * Source: chatmail/notifiers src/server.rs `/notify`; RFC 9110 sections 10.2.3 and 15. Not here: TLS (a web server is in front),
  * `/register` (heartbeats, which clients gave up). No answer and no log line says anything about a token.
+ *
+ * `Push-Scope: token` marks an answer that is about this token, its service or its endpoint: a relay that knows the field lets only this
+ * push wait. Which service it is stays hidden, because clients encrypt tokens to hide it from relays.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type DaemonServer, httpDaemonServer, type Metrics } from '#core';
 import { Debouncer } from './debouncer.ts';
 import type { OpenedToken } from './providers/direct.ts';
-import type { PushOutcome } from './providers/provider.ts';
+import type { PushOutcome, ServiceName } from './providers/provider.ts';
+import { type Sent, ServiceGate } from './service-gate.ts';
 import { SourceLimit } from './source-limit.ts';
 import type { PlainToken } from './token-format.ts';
 import { MAX_TOKEN_LENGTH } from './token-format.ts';
@@ -37,11 +41,21 @@ export interface GatewayServerOptions {
   readonly metrics: Metrics;
   /** How much one relay may ask. */
   readonly sourceLimit?: SourceLimit;
+  /** A service is being left alone after failures, or is back. */
+  readonly onCircuit?: (service: ServiceName, change: 'opened' | 'closed') => void;
+  /** Requests being worked on at most. */
+  readonly maxInFlight?: number;
+  /** Longest wait for a service, ms. */
+  readonly patienceMs?: number;
 }
 
 interface Answer {
   readonly status: number;
   readonly retryAfterS?: number;
+  /** The methods there are, when it was another (RFC 9110 section 15.5.6). */
+  readonly allow?: string;
+  /** It says nothing about other tokens. */
+  readonly isAboutToken?: boolean;
 }
 
 /** Makes the function that opens servers; all of them share debouncer and limits. */
@@ -49,15 +63,19 @@ export function createPushGateway(options: GatewayServerOptions): {
   open(): DaemonServer;
   isIdle(): boolean;
 } {
-  const { direct, metrics, sourceLimit = new SourceLimit(PER_SOURCE_RATE, PER_SOURCE_BURST) } = options;
+  const { direct, metrics, maxInFlight = MAX_IN_FLIGHT } = options;
+  const { sourceLimit = new SourceLimit(PER_SOURCE_RATE, PER_SOURCE_BURST) } = options;
   const requests = metrics.counter('chatmail_gateway_requests_total', 'Requests to push, by service and outcome.', [
     'service',
     'outcome',
   ]);
+  /** Requests begun, and those of them whose token has come. */
+  let open = 0;
   let inFlight = 0;
   metrics.gauge('chatmail_gateway_in_flight', 'Requests being worked on.', () => inFlight);
   const monotonic = () => performance.now();
   const debouncer = new Debouncer(monotonic);
+  const gateOf = createGates(options, monotonic);
 
   const push = async (token: string): Promise<Answer> => {
     const current = direct();
@@ -66,36 +84,43 @@ export function createPushGateway(options: GatewayServerOptions): {
       requests.inc({ service: 'none', outcome: wordOf(opened.outcome) });
       return answerOf(opened.outcome);
     }
-    const { outcome, isShared } = await debouncer.push(opened.id, () => current.deliver(opened.token));
-    requests.inc({ service: opened.token.service, outcome: isShared ? 'debounced' : wordOf(outcome) });
+    const { id, token: plain } = opened;
+    const send = (): Promise<Sent> => debouncer.push(id, () => current.deliver(plain));
+    const { outcome, isShared } = await gateOf(plain.service, current).push(id, send);
+    requests.inc({ service: plain.service, outcome: isShared ? 'debounced' : wordOf(outcome) });
     return answerOf(outcome);
   };
 
   const notify = async (request: IncomingMessage): Promise<Answer> => {
-    if (request.method !== 'POST') return { status: 405 };
+    if (request.method !== 'POST') return { status: 405, allow: 'POST' };
     const waitMs = sourceLimit.take(sourceOf(request), monotonic());
     if (waitMs > 0) return { status: 429, retryAfterS: Math.ceil(waitMs / 1000) };
-    if (inFlight >= MAX_IN_FLIGHT) return { status: 503, retryAfterS: BUSY_RETRY_AFTER_S };
-    inFlight++;
+    open++;
     try {
       const body = await readBody(request);
       if (body === 'too large') return { status: 413 };
       const token = body?.trim() ?? '';
-      return /^[!-~]+$/.test(token) ? await push(token) : { status: 400 };
+      if (!/^[!-~]+$/.test(token)) return { status: 400 };
+      // Not before: whoever sends no body must not take the places of others.
+      if (inFlight >= maxInFlight) return { status: 503, retryAfterS: BUSY_RETRY_AFTER_S };
+      inFlight++;
+      return await push(token).finally(() => inFlight--);
     } finally {
-      inFlight--;
+      open--;
     }
   };
 
+  const health = ({ method }: IncomingMessage): Answer =>
+    method === 'GET' || method === 'HEAD' ? { status: 200 } : { status: 405, allow: 'GET, HEAD' };
+
   const handle = async (request: IncomingMessage, response: ServerResponse) => {
     const path = request.url?.split('?', 1)[0];
-    if (path === '/healthz') return reply(request, response, { status: 200 });
-    if (path === '/') return reply(request, response, { status: 200 });
+    if (path === '/healthz' || path === '/') return reply(request, response, health(request));
     reply(request, response, path === '/notify' ? await notify(request) : { status: 404 });
   };
 
   return {
-    isIdle: () => inFlight === 0,
+    isIdle: () => open === 0,
     open() {
       const server = createServer(
         { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS },
@@ -109,6 +134,37 @@ export function createPushGateway(options: GatewayServerOptions): {
   };
 }
 
+/** Makes the function that knows the gate of each service. Other providers, after a reload, begin with gates of their own. */
+function createGates({ metrics, onCircuit, patienceMs }: GatewayServerOptions, now: () => number) {
+  const changes = metrics.counter('chatmail_gateway_circuit_changes_total', 'Services left alone, and back.', [
+    'service',
+    'change',
+  ]);
+  let provider: unknown;
+  let gates = new Map<ServiceName, ServiceGate>();
+  const tell = (service: ServiceName, change: 'opened' | 'closed') => {
+    changes.inc({ service, change });
+    onCircuit?.(service, change);
+  };
+  return (service: ServiceName, current: unknown): ServiceGate => {
+    if (current !== provider) {
+      const old = gates;
+      provider = current;
+      gates = new Map();
+      for (const [name, gate] of old) if (gate.isOpen()) tell(name, 'closed');
+    }
+    let gate = gates.get(service);
+    if (!gate) {
+      const ours = gates;
+      // What is still on the wire of the providers before tells nothing about those of now.
+      const onChange = (change: 'opened' | 'closed') => void (ours === gates && tell(service, change));
+      gate = new ServiceGate(service, { now, onChange, ...(patienceMs !== undefined && { patienceMs }) });
+      gates.set(service, gate);
+    }
+    return gate;
+  };
+}
+
 /** What an outcome is to a relay. */
 function answerOf(outcome: PushOutcome): Answer {
   if (outcome.kind === 'delivered') return { status: 200 };
@@ -116,18 +172,21 @@ function answerOf(outcome: PushOutcome): Answer {
   if (outcome.reason === 'malformed') return { status: 400 };
   const fallbackS = outcome.reason === 'busy' ? BUSY_RETRY_AFTER_S : RETRY_AFTER_S;
   const retryAfterS = outcome.afterMs === undefined ? fallbackS : Math.max(1, Math.ceil(outcome.afterMs / 1000));
-  return { status: outcome.reason === 'rate-limited' ? 429 : 503, retryAfterS };
+  return { status: outcome.reason === 'rate-limited' ? 429 : 503, retryAfterS, isAboutToken: true };
 }
 
 function wordOf(outcome: PushOutcome): string {
   return outcome.kind === 'retry' ? outcome.reason : outcome.kind;
 }
 
-function reply(request: IncomingMessage, response: ServerResponse, { status, retryAfterS }: Answer): void {
+function reply(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
+  const { status, retryAfterS, allow, isAboutToken } = answer;
   if (response.headersSent || response.destroyed) return;
   const text = `${status === 200 ? 'OK' : status}\n`;
   const headers: Record<string, string | number> = { 'content-type': 'text/plain', 'content-length': text.length };
   if (retryAfterS !== undefined) headers['retry-after'] = retryAfterS;
+  if (allow !== undefined) headers.allow = allow;
+  if (isAboutToken) headers['push-scope'] = 'token';
   // What is left of a request that was not read would be taken for the next one.
   const hasBody = 'content-length' in request.headers || 'transfer-encoding' in request.headers;
   if (hasBody && !request.complete) headers.connection = 'close';

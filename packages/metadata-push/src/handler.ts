@@ -34,8 +34,8 @@ export interface MetadataHandlerOptions {
     notify(account: string): Promise<void>;
     /** Forgets tokens and pushes of an account; resolves when that is on disk. */
     forget(account: string): Promise<void>;
-    /** There is now something to send to. */
-    prepare(): void;
+    /** There is now this token to send to. */
+    prepare(token: string): void;
   };
   /** Pushes to every token of an account, and tells what came of it. */
   readonly testPush: (account: string) => Promise<unknown>;
@@ -93,7 +93,7 @@ export function createMetadataHandler(options: MetadataHandlerOptions): DictHand
     const token = parseToken(operation.value);
     if (token === undefined) return 'not a device token';
     return () => {
-      pusher.prepare();
+      pusher.prepare(token);
       return tokens.update(account, (list) => addToken(list, token, now()));
     };
   };

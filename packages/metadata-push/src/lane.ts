@@ -59,9 +59,15 @@ export class Lane<W extends Waiting> {
   /** The next push to send, which from now on has a place on the wire; undefined when there is no place, or nothing waits for one. */
   next(now: number): W | undefined {
     if (this.#waitingCount === 0 || !this.#hasPlace(now)) return undefined;
+    // Whoever has tokens that always fail must not be the only one who asks whether the service is back.
+    return (this.circuit?.isOpen() && this.#take(this.circuit)) || this.#take(undefined);
+  }
+
+  /** @param others when given, only accounts that have not failed with it */
+  #take(others: Circuit | undefined): W | undefined {
     for (const [account, pushes] of this.#waiting) {
       const already = this.#onTheWire.get(account) ?? 0;
-      if (already >= MAX_PER_ACCOUNT) continue;
+      if (already >= MAX_PER_ACCOUNT || others?.hasFailed(account)) continue;
       const push = pushes.shift()!;
       this.#waiting.delete(account);
       if (pushes.length > 0) this.#waiting.set(account, pushes);
@@ -88,7 +94,7 @@ export class Lane<W extends Waiting> {
     this.#wireCount--;
     const isProbe = this.#probe === push;
     if (isProbe) this.#probe = undefined;
-    return this.circuit?.ended(outcome, isProbe, now);
+    return this.circuit?.ended(outcome, isProbe, now, account);
   }
 
   /** Takes out everything that waits. */

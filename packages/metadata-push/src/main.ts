@@ -118,7 +118,7 @@ async function start({ config: firstConfig, log, metrics }: DaemonContext): Prom
       config = next;
       if (!nextProvider) return;
       provider = nextProvider;
-      await pusher.useProvider(tester.watch(nextProvider));
+      pusher.useProvider(tester.watch(nextProvider));
     },
     isIdle: () => pusher.isIdle() && waker.isIdle(),
     async close() {

@@ -41,16 +41,16 @@ export class PushTester {
 
   /** The same provider; its answers are told to the tests that wait for them. */
   watch(provider: RoutedProvider): RoutedProvider {
-    const send: Provider['send'] = async (token) => {
-      const outcome = await provider.send(token);
+    const send: Provider['send'] = async (token, pushId) => {
+      const outcome = await provider.send(token, pushId);
       for (const listener of this.#listeners.get(token) ?? []) listener(outcome);
       return outcome;
     };
     return {
       name: provider.name,
-      prepare: () => provider.prepare(),
+      prepare: (token) => provider.prepare(token),
       // Where nobody tests, this costs one look into an empty map.
-      send: (token) => (this.#listeners.size === 0 ? provider.send(token) : send(token)),
+      send: (token, pushId) => (this.#listeners.size === 0 ? provider.send(token, pushId) : send(token, pushId)),
       ...(provider.serviceOf && { serviceOf: (token) => provider.serviceOf!(token) }),
       close: () => provider.close(),
     };

@@ -15,6 +15,7 @@ import type { PushOutcome } from './providers/provider.ts';
 import type { PushMetrics } from './push-metrics.ts';
 import { PushWindow, type RoutedProvider, type Taken } from './push-window.ts';
 import type { PushKey, QueuedPush, QueueStore } from './queue-store.ts';
+import { Replaceable } from './replaceable.ts';
 import { isExpired, joinPush, newPush } from './schedule.ts';
 import type { TokenStore } from './token-store.ts';
 import { isLive, liveTokens, tokenId } from './tokens.ts';
@@ -42,7 +43,7 @@ export interface PusherOptions {
 
 export class Pusher {
   readonly #options: PusherOptions;
-  #provider: RoutedProvider;
+  readonly #provider: Replaceable<RoutedProvider>;
   readonly #window: PushWindow;
   readonly #outcomes: OutcomeWriter;
   #onTheWire = 0;
@@ -58,7 +59,7 @@ export class Pusher {
   constructor(options: PusherOptions) {
     const { tokens, queue, now, provider } = options;
     this.#options = options;
-    this.#provider = provider;
+    this.#provider = new Replaceable(provider);
     this.#window = new PushWindow(provider, {
       tokens,
       queue,
@@ -82,17 +83,16 @@ export class Pusher {
   }
 
   /** Sends through another provider from now on. Pushes on the wire of the old one get their answer or are tried again. */
-  async useProvider(provider: RoutedProvider): Promise<void> {
-    const old = this.#provider;
-    this.#provider = provider;
+  useProvider(provider: RoutedProvider): void {
+    this.#provider.replace(provider);
     for (const name of this.#window.useProvider(provider)) this.#options.metrics.circuit(name, 'closed');
     this.#pump();
-    await old.close();
   }
 
-  /** Makes sending fast before there is anything to send. */
-  prepare(): void {
-    void this.#provider.prepare().catch((error) => this.#options.log.error('push provider not ready', { error }));
+  /** Makes sending to a token fast before there is anything to send. */
+  prepare(token: string): void {
+    const say = (error: unknown) => this.#options.log.error('push provider not ready', { error });
+    void this.#provider.current.prepare(token).catch(say);
   }
 
   /**
@@ -195,14 +195,17 @@ export class Pusher {
   async #process(taken: Taken, lane: Lane<Taken>): Promise<void> {
     let written: Promise<void> | undefined;
     let outcome: Outcome | undefined;
+    const provider = this.#provider.current;
     try {
-      outcome = await this.#attempt(taken);
-      written = outcome && this.#outcomes.write(taken, outcome, this.#provider.name);
+      outcome = await this.#attempt(taken, provider);
+      written = outcome && this.#outcomes.write(taken, outcome, provider.name);
     } catch (error) {
       this.#pause(error);
     }
     if (!written) this.#window.drop(taken);
-    this.#ended(taken, lane, outcome === 'expired' ? undefined : outcome);
+    // What a provider did that has been replaced tells nothing about the one there is.
+    const isOld = provider !== this.#provider.current;
+    this.#ended(taken, lane, outcome === 'expired' || isOld ? undefined : outcome);
     this.#onTheWire--;
     if (this.#onTheWire === 0) this.#onEmptyWire?.();
     this.#pump();
@@ -232,7 +235,7 @@ export class Pusher {
   }
 
   /** Sends one push. Undefined: there was nothing to send any more, or the process ends. */
-  async #attempt({ key }: Taken): Promise<Outcome | undefined> {
+  async #attempt({ key }: Taken, provider: RoutedProvider): Promise<Outcome | undefined> {
     const { tokens, queue, metrics, now } = this.#options;
     const item = queue.get(key);
     if (!item) return undefined;
@@ -242,8 +245,8 @@ export class Pusher {
       return undefined;
     }
     if (isExpired(item, now())) return 'expired';
-    const provider = this.#provider;
-    const outcome = await provider.send(token.token);
+    // The newest message it announces tells the push from those before it.
+    const outcome = await provider.send(token.token, item.expiresAt);
     // Cut off by our own end: no failure of the provider, and no attempt.
     if (this.#isStopped && outcome.kind === 'retry') return undefined;
     if (outcome.kind === 'retry') this.#failures++;
@@ -267,7 +270,7 @@ export class Pusher {
 
   async #lookAgain(): Promise<void> {
     const { queue, log, now } = this.#options;
-    if (this.#failures > 0) log.warn('pushes failed', { provider: this.#provider.name, count: this.#failures });
+    if (this.#failures > 0) log.warn('pushes failed', { provider: this.#provider.current.name, count: this.#failures });
     this.#failures = 0;
     try {
       await queue.rebase(now());

@@ -38,20 +38,28 @@ export function newPush(now: number): PushItem {
   return { queuedAt: now, expiresAt: now + MAX_AGE_MS, dueAt: now, attempts: 0, notBefore: 0 };
 }
 
-/** The push for a message that arrived at `arrivedAt`, while the push before it was on the wire. */
-export function followUpPush(arrivedAt: number, now: number): PushItem {
-  return { ...newPush(arrivedAt), dueAt: now + FOLLOW_UP_MS };
+/**
+ * The push for a message that arrived at `arrivedAt`, while the push before it was on the wire; undefined when it would come too late.
+ *
+ * @param notBefore as in {@link PushItem}
+ */
+export function followUpPush(arrivedAt: number, now: number, notBefore: number): PushItem | undefined {
+  const dueAt = Math.max(now + FOLLOW_UP_MS, notBefore);
+  const item = { ...newPush(arrivedAt), dueAt, notBefore };
+  return dueAt > item.expiresAt ? undefined : item;
 }
 
 /**
  * The pending push after one more message. One that waits after failures is tried again at the first step of the back-off, since the new
- * message deserves better than a wait of an hour; a Retry-After still holds. Returns `item` itself when nothing changes.
+ * message deserves better than a wait of an hour; a Retry-After still holds. That is always written down, because the attempt before may
+ * have reached the device all the same: the next announces something else, and must not be taken for its repetition. Returns `item`
+ * itself when nothing changes.
  */
 export function joinPush(item: PushItem, now: number, random: () => number): PushItem {
   const expiresAt = now + MAX_AGE_MS;
   if (item.attempts === 0) return expiresAt - item.expiresAt < MIN_EXTENSION_MS ? item : { ...item, expiresAt };
   const dueAt = Math.max(item.notBefore, Math.min(item.dueAt, now + backoffMs(1, random)));
-  const isUnchanged = dueAt === item.dueAt && item.attempts === 1 && expiresAt - item.expiresAt < MIN_EXTENSION_MS;
+  const isUnchanged = dueAt === item.dueAt && item.attempts === 1 && expiresAt === item.expiresAt;
   return isUnchanged ? item : { ...item, expiresAt, dueAt, attempts: 1 };
 }
 
@@ -69,9 +77,8 @@ export function retryPush(
 ): PushItem | undefined {
   const attempts = item.attempts + 1;
   if (attempts > MAX_RETRIES) return undefined;
-  const askedMs = retryAfterMs === undefined ? 0 : withJitter(retryAfterMs, random);
-  const dueAt = now + Math.max(backoffMs(attempts, random), askedMs);
-  const notBefore = retryAfterMs === undefined ? item.notBefore : now + askedMs;
+  const notBefore = askedTime(item, now, random, retryAfterMs);
+  const dueAt = Math.max(now + backoffMs(attempts, random), notBefore);
   return dueAt > item.expiresAt ? undefined : { ...item, attempts, dueAt, notBefore };
 }
 
@@ -89,9 +96,10 @@ export function nextPush(
   random: () => number,
 ): { readonly next: PushItem | undefined; readonly isGivenUp: boolean } {
   const isFailed = outcome !== 'expired' && outcome.kind === 'retry';
-  const retried = isFailed ? retryPush(item, now, random, outcome.afterMs) : undefined;
+  const afterMs = isFailed ? outcome.afterMs : undefined;
+  const retried = isFailed ? retryPush(item, now, random, afterMs) : undefined;
   if (retried) return { next: againAt === undefined ? retried : joinPush(retried, now, random), isGivenUp: false };
-  const next = againAt === undefined ? undefined : followUpPush(againAt, now);
+  const next = againAt === undefined ? undefined : followUpPush(againAt, now, askedTime(item, now, random, afterMs));
   return { next, isGivenUp: isFailed || outcome === 'expired' };
 }
 
@@ -111,6 +119,11 @@ export function rebasePush(item: PushItem, now: number): PushItem {
     dueAt: item.dueAt - aheadMs,
     notBefore: Math.max(0, item.notBefore - aheadMs),
   };
+}
+
+/** Before when the provider asked not to be tried: what it says now takes the place of what it said before. */
+function askedTime(item: PushItem, now: number, random: () => number, retryAfterMs: number | undefined): number {
+  return retryAfterMs === undefined ? item.notBefore : now + withJitter(retryAfterMs, random);
 }
 
 function backoffMs(attempts: number, random: () => number): number {

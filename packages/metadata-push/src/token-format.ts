@@ -27,9 +27,14 @@ const BASE64URL = /^[A-Za-z0-9_-]+={0,2}$/;
 const PUBLIC_KEY_BYTES = 65;
 const AUTH_BYTES = 16;
 
+/** True when a token claims to be encrypted. */
+export function isEncrypted(token: string): boolean {
+  return token.startsWith(ENCRYPTED_PREFIX);
+}
+
 /** The OpenPGP message of an encrypted token; `undefined`: the token is plain; `malformed`: it claims to be encrypted and is not. */
 export function encryptedMessage(token: string): Buffer | 'malformed' | undefined {
-  if (!token.startsWith(ENCRYPTED_PREFIX)) return undefined;
+  if (!isEncrypted(token)) return undefined;
   const base64 = token.slice(ENCRYPTED_PREFIX.length);
   return base64.length <= MAX_TOKEN_LENGTH && BASE64.test(base64) ? Buffer.from(base64, 'base64') : 'malformed';
 }

@@ -2,12 +2,13 @@ import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { NO_METRICS } from '#core';
-import { createPushGateway } from '../src/gateway-server.ts';
+import { createPushGateway, type GatewayServerOptions } from '../src/gateway-server.ts';
 import type { OpenedToken } from '../src/providers/direct.ts';
 import type { PushOutcome } from '../src/providers/provider.ts';
 import { SourceLimit } from '../src/source-limit.ts';
 import { parsePlainToken } from '../src/token-format.ts';
 import { tokenId } from '../src/tokens.ts';
+import { until } from './fixtures/pusher.ts';
 
 const APPLE = '0155b93b7eb867a0d8b7328b978bb15bf22f70867e39e168d03f199af9496894';
 let device = 0;
@@ -20,7 +21,7 @@ interface Reply {
   readonly body: string;
 }
 
-async function startGateway(t: Test, sourceLimit?: SourceLimit) {
+async function startGateway(t: Test, options: Partial<GatewayServerOptions> = {}) {
   const delivered: string[] = [];
   const counted: string[] = [];
   const control = {
@@ -46,7 +47,7 @@ async function startGateway(t: Test, sourceLimit?: SourceLimit) {
     ...NO_METRICS,
     counter: () => ({ inc: (labels = {}) => void counted.push(Object.values(labels).join(' ')) }),
   };
-  const gateway = createPushGateway({ direct: () => direct, metrics, ...(sourceLimit && { sourceLimit }) });
+  const gateway = createPushGateway({ direct: () => direct, metrics, ...options });
   const { server, drain } = gateway.open();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   t.teardown(() => drain(0));
@@ -90,6 +91,7 @@ t.test('outcomes as relays understand them', async (t) => {
     const reply = await notify(token);
     t.equal(reply.status, status, reason);
     t.equal(reply.headers['retry-after'], retryAfter);
+    t.equal(reply.headers['push-scope'], retryAfter && 'token', 'what came of a token is no reason for others to wait');
     t.notMatch(reply.body + JSON.stringify(reply.headers), token.slice(-8), 'and no word of the token');
   }
 });
@@ -99,6 +101,10 @@ t.test('requests', async (t) => {
   const rows: [method: string, path: string, body: string, status: number, reason: string][] = [
     ['GET', '/healthz', '', 200, 'health'],
     ['GET', '/', '', 200, 'today’s gateway answers here too'],
+    ['HEAD', '/healthz', '', 200, 'health without a body'],
+    ['POST', '/healthz', '', 405, 'nothing to post there'],
+    ['DELETE', '/healthz', '', 405, 'nor to delete'],
+    ['POST', '/', '', 405, 'nor here'],
     ['GET', '/notify', '', 405, 'the wrong method'],
     ['POST', '/register', '{}', 404, 'heartbeats were given up'],
     ['POST', '/notify', '', 400, 'no token'],
@@ -118,6 +124,59 @@ t.test('requests', async (t) => {
   }
   t.equal(delivered.length, 2);
   t.equal((await notify(newToken())).status, 200, 'and after all that it still works');
+});
+
+t.test('a wrong method is told the right ones', async (t) => {
+  const { ask } = await startGateway(t);
+  t.equal((await ask('PUT', '/notify')).headers.allow, 'POST');
+  t.equal((await ask('DELETE', '/healthz')).headers.allow, 'GET, HEAD');
+  t.equal((await ask('GET', '/healthz')).headers.allow, undefined);
+});
+
+t.test('requests without a body take the places of nobody', async (t) => {
+  const { control, port, gateway, notify } = await startGateway(t, { maxInFlight: 1 });
+  const slow = connect(port, '127.0.0.1');
+  slow.write('POST /notify HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n');
+  t.ok(await until(() => !gateway.isIdle()));
+  t.equal((await notify(newToken())).status, 200);
+  let release = () => {};
+  control.hold = new Promise((resolve) => {
+    release = resolve;
+  });
+  const before = control.delivered.length;
+  const held = notify(newToken());
+  t.ok(await until(() => control.delivered.length > before));
+  const refused = await notify(newToken());
+  t.equal(refused.status, 503, 'those being sent do');
+  t.equal(refused.headers['push-scope'], undefined, 'which is about the gateway');
+  release();
+  t.equal((await held).status, 200);
+  slow.destroy();
+  t.ok(await until(() => gateway.isIdle()));
+});
+
+t.test('after a reload every service is asked anew', async (t) => {
+  const changes: string[] = [];
+  const direct = (outcome: PushOutcome) => ({
+    open: async (text: string): Promise<OpenedToken> => ({ ok: true, token: parsePlainToken(text)!, id: text }),
+    deliver: async () => outcome,
+  });
+  let current = direct({ kind: 'retry', reason: 'refused' });
+  const gateway = createPushGateway({
+    direct: () => current,
+    metrics: NO_METRICS,
+    onCircuit: (service, change) => void changes.push(`${service} ${change}`),
+  });
+  const { server, drain } = gateway.open();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.teardown(() => drain(0));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/notify`;
+  const notify = async () => (await fetch(url, { method: 'POST', body: newToken() })).status;
+  for (let n = 0; n < 21; n++) t.equal(await notify(), 503);
+  t.same(changes, ['fcm opened']);
+  current = direct({ kind: 'delivered' });
+  t.equal(await notify(), 200);
+  t.same(changes, ['fcm opened', 'fcm closed']);
 });
 
 t.test('one push per device and second', async (t) => {
@@ -145,7 +204,7 @@ t.test('one push per device and second', async (t) => {
 });
 
 t.test('a relay gone wild does not take the gateway from the others', async (t) => {
-  const { ask } = await startGateway(t, new SourceLimit(1, 3));
+  const { ask } = await startGateway(t, { sourceLimit: new SourceLimit(1, 3) });
   // The web server in front adds the address it sees behind whatever the relay claims.
   const from = (address: string, claimed = '10.0.0.1') =>
     ask('POST', '/notify', newToken(), { 'x-forwarded-for': `${claimed}, ${address}` });

@@ -18,6 +18,7 @@ const NOW = 1_800_000_000_000;
 /** Everything behind the handler that is not the token store: what was asked of it, and how it answers. */
 const config = { mail_domain: 'example.org', iroh_relay: 'https://example.org' };
 let calls: string[] = [];
+const prepared: string[] = [];
 let turn: () => Promise<string | undefined> = async () => '1800500000:secret:with:colons';
 let appVersions: string | undefined = '{"clients":[]}';
 let notify: () => Promise<void> = async () => {};
@@ -36,7 +37,7 @@ async function connect(t: Test, version: DictVersion, tokens: TokenStore): Promi
         calls.push(`forget ${account}`);
         return tokens.update(account, () => []);
       },
-      prepare: () => {},
+      prepare: (token) => void prepared.push(token),
     },
     waker: { wake: ({ text }) => void calls.push(`wake ${text}`) },
     testPush: async (account) => [`tested ${account}`],
@@ -71,12 +72,14 @@ for (const version of [3, 4] as const) {
     };
     const both = ['fcm-chat.delta:b', 'openpgp:a='];
     calls = [];
+    prepared.length = 0;
     now = NOW;
 
     t.same(await lookup(TOKEN_KEY), notFound, 'no token yet');
     t.match(await set(TOKEN_KEY, 'openpgp:a='), { kind: 'committed' });
     t.match(await set(TOKEN_KEY, 'fcm-chat.delta:b'), { kind: 'committed' });
     t.same(await tokensOf(ANNA), both, 'all tokens, separated by a blank');
+    t.same(prepared, ['openpgp:a=', 'fcm-chat.delta:b'], 'what each needs is loaded');
     t.same(await lookup(TOKEN_KEY, 'bob@example.org'), notFound, 'nobody else sees them');
 
     for (const [value, reason] of [

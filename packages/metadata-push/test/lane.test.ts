@@ -64,6 +64,19 @@ t.test('an open circuit', async (t) => {
   t.equal(lane.waiting, 0);
 });
 
+t.test('who asks whether a service is back', async (t) => {
+  const lane = new Lane<Waiting>('x', 100, true);
+  const fail = (one: Waiting) => lane.ended(one, { kind: 'retry', reason: 'timeout' }, NOW);
+  for (let n = 0; n < MAX_FAILURES; n++) lane.add(push(`${n}`));
+  takeAll(lane).forEach(fail);
+  for (const account of ['1', '2', 'anna', '3']) lane.add(push(account));
+  const later = lane.circuit!.retryAt()!;
+  const probe = lane.next(later)!;
+  t.equal(probe.key.account, 'anna', 'one who has not failed, before those whose tokens may always fail');
+  lane.ended(probe, undefined, later);
+  t.equal(lane.next(later)!.key.account, '1', 'else whoever there is');
+});
+
 t.test('a lane without a circuit', async (t) => {
   const lane = new Lane<Waiting>('webpush', 1, false);
   for (let n = 0; n < 100; n++) {

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { createGateway } from '../src/providers/gateway.ts';
+import type { PushOutcome } from '../src/providers/provider.ts';
 import { tokenId } from '../src/tokens.ts';
 import { status } from './fixtures/gateway-stub.ts';
 import { startPusher, until } from './fixtures/pusher.ts';
@@ -30,7 +31,7 @@ t.test('a service that fails is left alone, at the cost of no attempt, until it 
 t.test('one dead service delays no other', async (t) => {
   const { stores, pusher, counts, set } = await startPusher(t, { maxOnTheWire: 4 });
   const sent: string[] = [];
-  await pusher.useProvider({
+  pusher.useProvider({
     name: 'direct',
     prepare: async () => {},
     close: async () => {},
@@ -53,7 +54,7 @@ t.test('one dead service delays no other', async (t) => {
 
 t.test('pushes to a service that fails make way for others', async (t) => {
   const { stores, pusher, counts, set } = await startPusher(t, { maxOnTheWire: 30 });
-  await pusher.useProvider({
+  pusher.useProvider({
     name: 'direct',
     prepare: async () => {},
     close: async () => {},
@@ -72,6 +73,107 @@ t.test('pushes to a service that fails make way for others', async (t) => {
   t.ok(untried.length >= 40, 'those that were not sent have lost no attempt');
 });
 
+t.test('one account with tokens the service will not have stops nobody', async (t) => {
+  const { pusher, counts, set } = await startPusher(t);
+  const rows: [failure: PushOutcome, account: (n: number) => string, reason: string][] = [
+    [
+      { kind: 'retry', reason: 'refused', scope: 'token', via: 'fcm' },
+      (n) => `other${n}@example.org`,
+      'tokens of another app, however many accounts',
+    ],
+    [{ kind: 'retry', reason: 'refused', via: 'fcm' }, () => 'carl@example.org', 'one account, whatever its failures'],
+  ];
+  for (const [failure, account, reason] of rows) {
+    const delivered = counts.delivered ?? 0;
+    const failed = counts.refused ?? 0;
+    pusher.useProvider({
+      name: 'direct',
+      prepare: async () => {},
+      close: async () => {},
+      serviceOf: async () => 'fcm',
+      send: async (token) => (token === 'good' ? { kind: 'delivered', via: 'fcm' } : failure),
+    });
+    const accounts = Array.from({ length: 20 }, (_, n) => account(n));
+    await Promise.all(accounts.map((name, n) => set(name, `bad${n}`)));
+    for (const name of new Set(accounts)) await pusher.notify(name);
+    t.ok(await until(() => counts.refused === failed + 20));
+    await set(ANNA, 'good');
+    await pusher.notify(ANNA);
+    t.ok(await until(() => counts.delivered === delivered + 1), reason);
+    t.equal(counts.opened, undefined);
+  }
+});
+
+t.test('a reload opens no circuit', async (t) => {
+  const { pusher, counts, set } = await startPusher(t);
+  const ends: ((outcome: PushOutcome) => void)[] = [];
+  let isClosed = false;
+  pusher.useProvider({
+    name: 'direct',
+    prepare: async () => {},
+    serviceOf: async () => 'fcm',
+    send: () => new Promise((resolve) => void ends.push(resolve)),
+    close: async () => {
+      isClosed = true;
+      for (const end of ends) end({ kind: 'retry', reason: 'connection', via: 'fcm' });
+    },
+  });
+  const accounts = Array.from({ length: 60 }, (_, n) => `u${n}@example.org`);
+  await Promise.all(accounts.map((account) => set(account, `token-of-${account}`)));
+  await Promise.all(accounts.map((account) => pusher.notify(account)));
+  t.ok(await until(() => ends.length === 60));
+  pusher.useProvider({
+    name: 'direct',
+    prepare: async () => {},
+    close: async () => {},
+    serviceOf: async () => 'fcm',
+    send: async () => ({ kind: 'delivered', via: 'fcm' }),
+  });
+  t.notOk(isClosed, 'what is on the wire gets its answer');
+  ends[0]?.({ kind: 'delivered', via: 'fcm' });
+  t.ok(await until(() => counts.delivered === 1));
+  for (const end of ends) end({ kind: 'retry', reason: 'connection', via: 'fcm' });
+  t.ok(await until(() => counts.connection === 59));
+  t.equal(counts.opened, undefined, 'and tells nothing about the provider of now');
+  await set(ANNA, 'a');
+  await pusher.notify(ANNA);
+  t.ok(await until(() => counts.delivered === 2), 'a new push goes out at once');
+  await pusher.stop(0);
+  t.ok(isClosed);
+});
+
+t.test('a push keeps its name until it announces something else', async (t) => {
+  const { pusher, makePusher, stores, counts, clock, set } = await startPusher(t);
+  const ids: (number | undefined)[] = [];
+  const provider = {
+    name: 'direct',
+    prepare: async () => {},
+    close: async () => {},
+    send: async (_: string, pushId?: number): Promise<PushOutcome> => {
+      ids.push(pushId);
+      return { kind: 'retry', reason: 'timeout' };
+    },
+  };
+  pusher.useProvider(provider);
+  await set(ANNA, 'a');
+  await pusher.notify(ANNA);
+  t.ok(await until(() => counts.timeout === 1));
+  await pusher.stop(0);
+  const later = await stores.reopen();
+  clock.aheadMs = 10_000;
+  const next = makePusher(later, provider);
+  t.ok(await until(() => counts.timeout === 2));
+  t.equal(ids[1], ids[0], 'the second attempt, in another process');
+  await next.notify(ANNA);
+  clock.aheadMs = 30_000;
+  await next.notify('nobody@example.org');
+  await next.stop(0);
+  const last = makePusher(await later.reopen(), provider);
+  t.ok(await until(() => counts.timeout === 3));
+  t.not(ids[2], ids[0], 'a message that came after a failure');
+  await last.stop(0);
+});
+
 t.test('a service that was left alone is not any more with another provider', async (t) => {
   const { stub, pusher, counts, set } = await startPusher(t);
   stub.answer = status(503);
@@ -80,8 +182,8 @@ t.test('a service that was left alone is not any more with another provider', as
   await Promise.all(accounts.map((account) => pusher.notify(account)));
   t.ok(await until(() => counts.opened === 1));
   const provider = () => createGateway({ url: stub.url, connections: 1, now: Date.now });
-  await pusher.useProvider(provider());
+  pusher.useProvider(provider());
   t.equal(counts.closed, 1, 'and the metrics say so');
-  await pusher.useProvider(provider());
+  pusher.useProvider(provider());
   t.equal(counts.closed, 1, 'once');
 });

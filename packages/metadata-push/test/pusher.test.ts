@@ -196,7 +196,7 @@ t.test('forgetting an account', async (t) => {
 t.test('another gateway takes over', async (t) => {
   const { stub, pusher, set } = await startPusher(t, { url: 'http://127.0.0.1:1/' });
   await set(ANNA, 'a');
-  await pusher.useProvider(createGateway({ url: stub.url, connections: 1, now: Date.now }));
+  pusher.useProvider(createGateway({ url: stub.url, connections: 1, now: Date.now }));
   await pusher.notify(ANNA);
   await stub.received(1);
   t.ok(await until(() => pusher.isIdle()));
@@ -206,7 +206,7 @@ t.test('a provider or a store that throws stops nothing for good', async (t) => 
   const { stores, pusher, set } = await startPusher(t);
   await set(ANNA, 'a');
   let calls = 0;
-  await pusher.useProvider({
+  pusher.useProvider({
     name: 'broken',
     prepare: async () => {},
     close: async () => {},

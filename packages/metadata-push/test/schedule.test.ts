@@ -65,7 +65,12 @@ t.test('a further message joins the pending push', async (t) => {
   const asked: PushItem = { ...failed, notBefore: NOW + 3_000_000 };
   t.match(joinPush(asked, NOW + MINUTE, noJitter), { dueAt: NOW + 3_000_000 }, 'but a Retry-After holds');
   const soon: PushItem = { ...failed, attempts: 1, dueAt: NOW + 2000 };
-  t.equal(joinPush(soon, NOW + 1000, noJitter), soon, 'one that is due anyway is not put off');
+  t.same(
+    joinPush(soon, NOW + 1000, noJitter),
+    { ...soon, expiresAt: NOW + 1000 + MAX_AGE_MS },
+    'one that is due anyway is not put off, and is no repetition of what failed',
+  );
+  t.equal(joinPush(soon, NOW, noJitter), soon, 'nothing to write');
 });
 
 t.test('what becomes of a push after an attempt', async (t) => {
@@ -88,6 +93,22 @@ t.test('what becomes of a push after an attempt', async (t) => {
     nextPush(last, failed, NOW + 50, now, noJitter),
     { next: { queuedAt: NOW + 50, attempts: 0 }, isGivenUp: true },
     'given up, but a new message starts anew',
+  );
+  const asked = { ...failed, afterMs: 10 * MINUTE } as const;
+  t.match(
+    nextPush(last, asked, NOW + 50, now, noJitter),
+    { next: { dueAt: now + 10 * MINUTE, notBefore: now + 10 * MINUTE, attempts: 0 }, isGivenUp: true },
+    'and is not before the Retry-After of the last attempt is over',
+  );
+  t.match(
+    nextPush({ ...last, notBefore: NOW + MINUTE }, failed, NOW + 50, now, noJitter),
+    { next: { dueAt: NOW + MINUTE, notBefore: NOW + MINUTE } },
+    'nor before one that was asked for earlier',
+  );
+  t.same(
+    nextPush(last, { ...failed, afterMs: 2 * MAX_AGE_MS }, NOW + 50, now, noJitter),
+    { next: undefined, isGivenUp: true },
+    'one beyond the five hours of the new message leaves nothing to send',
   );
 });
 

@@ -5,6 +5,7 @@
  * chatmail/notifiers src/server.rs for the content.
  */
 
+import { hash } from 'node:crypto';
 import type { PushOutcome } from './provider.ts';
 
 /** The same for every push, so it is made once. */
@@ -20,6 +21,18 @@ export const APNS_PAYLOAD = JSON.stringify({
     'mutable-content': 1,
   },
 });
+
+/**
+ * The `apns-id` of a push, the same for every repetition of it, before or after a crash (RFC 9562 section 5.8: version 8, from a hash). No
+ * account is in it: Apple must not be able to find out whose push it is by trying addresses.
+ */
+export function apnsId(token: string, pushId: number): string {
+  const bytes = hash('sha256', `${token} ${pushId}`, 'buffer');
+  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
+  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
+  const hex = bytes.toString('hex', 0, 16);
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+}
 
 /** The request's header fields. `id` names the notification: a repetition of it is the same notification. */
 export function apnsHeaders(
@@ -43,6 +56,9 @@ export function apnsHeaders(
 
 /** Reasons that are about the device token. A token of another app is not among them: a mistyped topic must not purge all tokens. */
 const DEAD = new Set(['BadDeviceToken', 'Unregistered', 'ExpiredToken']);
+
+/** Reasons that are about the device token too, but do not make it dead: it is one of another app, or too much was sent to it. */
+const TOKEN_SCOPE = new Set(['DeviceTokenNotForTopic', 'TooManyRequests']);
 
 /** Reasons that ask for patience. */
 const RATE_LIMITED = new Set(['TooManyRequests', 'TooManyProviderTokenUpdates']);
@@ -94,7 +110,10 @@ export function apnsOutcome(status: number, reason: string | undefined, afterMs:
   if (status === 200) return { kind: 'delivered' };
   // 410 always means that the token is no longer active, whatever the reason is called; no other status says so by itself.
   if (status === 410 || (status === 400 && reason !== undefined && DEAD.has(reason))) return { kind: 'dead' };
-  const after = afterMs === undefined ? {} : { afterMs };
+  const after = {
+    ...(afterMs !== undefined && { afterMs }),
+    ...(reason !== undefined && TOKEN_SCOPE.has(reason) && { scope: 'token' as const }),
+  };
   if (status === 429 || (reason !== undefined && RATE_LIMITED.has(reason))) {
     return { kind: 'retry', reason: 'rate-limited', ...after };
   }
@@ -103,5 +122,6 @@ export function apnsOutcome(status: number, reason: string | undefined, afterMs:
   return {
     kind: 'retry',
     reason: status === 403 || (reason !== undefined && REFUSED.has(reason)) ? 'refused' : 'status-4xx',
+    ...(after.scope && { scope: after.scope }),
   };
 }

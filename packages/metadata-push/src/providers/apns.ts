@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { APNS_PAYLOAD, apnsHeaders, apnsOutcome, apnsReason } from './apns-request.ts';
+import { APNS_PAYLOAD, apnsHeaders, apnsId, apnsOutcome, apnsReason } from './apns-request.ts';
 import type { ApnsProviderToken } from './apns-token.ts';
 import { Http2Pool, type Http2PoolOptions, type Http2Result } from './http2-pool.ts';
 import type { PushOutcome, PushService } from './provider.ts';
@@ -50,9 +50,9 @@ export function createApns(options: ApnsOptions): PushService<ApnsDeviceToken> {
   const sandbox = pool(options.sandbox);
 
   return {
-    async send({ isSandbox, token }) {
+    async send({ isSandbox, token }, pushId) {
       // The same for every repetition: it is then the same notification.
-      const id = randomUUID();
+      const id = pushId === undefined ? randomUUID() : apnsId(token, pushId);
       const environment = isSandbox ? sandbox : production;
       for (let isRepeated = false; ; isRepeated = true) {
         const authorization = providerToken?.current(now());

@@ -4,7 +4,7 @@
  */
 
 import type { TokenDecryptor } from '../token-decrypt.ts';
-import { encryptedMessage, type PlainToken, parsePlainToken } from '../token-format.ts';
+import { encryptedMessage, isEncrypted, type PlainToken, parsePlainToken } from '../token-format.ts';
 import { tokenId } from '../tokens.ts';
 import type { Expiring, Provider, PushOutcome, PushService, RetryReason, ServiceName } from './provider.ts';
 
@@ -55,13 +55,14 @@ export class Direct implements Provider, Expiring {
     return this.#options.decryptor?.keysEndAt();
   }
 
-  async prepare(): Promise<void> {
-    await this.#options.decryptor?.prepare().catch(this.#options.onKeyringError);
+  async prepare(token: string): Promise<void> {
+    // The OpenPGP library is 13 MB, which a relay with plain tokens does not need.
+    if (isEncrypted(token)) await this.#options.decryptor?.prepare().catch(this.#options.onKeyringError);
   }
 
-  async send(token: string): Promise<PushOutcome> {
+  async send(token: string, pushId?: number): Promise<PushOutcome> {
     const opened = await this.open(token);
-    return opened.ok ? this.deliver(opened.token) : opened.outcome;
+    return opened.ok ? this.deliver(opened.token, pushId) : opened.outcome;
   }
 
   /** Which service a token belongs to, for limits per service; undefined when that cannot be said. Opening is remembered. */
@@ -88,11 +89,11 @@ export class Direct implements Provider, Expiring {
     return opened;
   }
 
-  /** Sends a push to an opened token. Never rejects. */
-  async deliver(token: PlainToken): Promise<PushOutcome> {
+  /** Sends a push to an opened token; for `pushId` see {@link PushService}. Never rejects. */
+  async deliver(token: PlainToken, pushId?: number): Promise<PushOutcome> {
     const via = token.service;
     try {
-      return { ...(await this.#deliverTo(token)), via };
+      return { ...(await this.#deliverTo(token, pushId)), via };
     } catch {
       return { kind: 'retry', reason: 'error', via };
     }
@@ -124,11 +125,11 @@ export class Direct implements Provider, Expiring {
     this.#opened.set(key, opened);
   }
 
-  async #deliverTo(token: PlainToken): Promise<PushOutcome> {
+  async #deliverTo(token: PlainToken, pushId: number | undefined): Promise<PushOutcome> {
     const { apns, fcm, ubports, webpush } = this.#options.services;
     switch (token.service) {
       case 'apns':
-        return apns?.send(token) ?? notConfigured;
+        return apns?.send(token, pushId) ?? notConfigured;
       case 'fcm':
         return fcm?.send(token) ?? notConfigured;
       case 'ubports':
@@ -142,7 +143,9 @@ export class Direct implements Provider, Expiring {
     if (this.#webPushes >= this.#options.maxWebPush) return { kind: 'retry', reason: 'busy' };
     this.#webPushes++;
     try {
-      return await service.send(token);
+      const outcome = await service.send(token);
+      // Whatever an endpoint answers, or does not: everybody may name one of their own.
+      return outcome.kind === 'retry' ? { ...outcome, scope: 'token' } : outcome;
     } finally {
       this.#webPushes--;
     }

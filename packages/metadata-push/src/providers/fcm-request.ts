@@ -23,6 +23,9 @@ const ASSERTION_LIFETIME_S = 3600;
 const SCOPE = 'https://www.googleapis.com/auth/firebase.messaging';
 const FCM_ERROR = 'type.googleapis.com/google.firebase.fcm.v1.FcmError';
 
+/** Error codes about the token of another sender, or of a kind of device that needs other credentials than ours. */
+const TOKEN_SCOPE: ReadonlySet<unknown> = new Set(['SENDER_ID_MISMATCH', 'THIRD_PARTY_AUTH_ERROR']);
+
 export function fcmMessage(token: string): string {
   return JSON.stringify({
     message: {
@@ -62,7 +65,10 @@ export function fcmOutcome(status: number, body: string, afterMs: number | undef
   const code = details.find((detail) => detail['@type'] === FCM_ERROR)?.errorCode;
   if (code === 'UNREGISTERED') return { kind: 'dead' };
   if (code === 'INVALID_ARGUMENT' && isAboutToken(error.message, details)) return { kind: 'dead' };
-  const after = afterMs === undefined ? {} : { afterMs };
+  const after = {
+    ...(afterMs !== undefined && { afterMs }),
+    ...(TOKEN_SCOPE.has(code) && { scope: 'token' as const }),
+  };
   if (status === 429) return { kind: 'retry', reason: 'rate-limited', ...after };
   if (status >= 500) return { kind: 'retry', reason: 'status-5xx', ...after };
   const isRefused = status >= 400 && status <= 404;

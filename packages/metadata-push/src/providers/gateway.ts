@@ -1,11 +1,11 @@
 /**
  * [io] Pushes through a push gateway: `POST` of the raw token over kept-alive HTTP/1.1 connections. 200 is delivered, 410 a dead
- * token, everything else is tried again. Source: notifiers/src/server.rs `/notify`, chatmaild/notifier.py.
+ * token, everything else is tried again. `Push-Scope: token` is our own gateway's: this token waits, and no other. Source: notifiers/src/server.rs `/notify`, chatmaild/notifier.py.
  * The HTTP client is undici's pool alone, loaded at first use: the whole of undici is 25 MB, which an idle relay does not need.
  */
 
 import type { Dispatcher, Pool } from 'undici';
-import type { Provider, PushOutcome } from './provider.ts';
+import type { Provider, PushOutcome, RetryReason } from './provider.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
 /** From handing the request to the pool to the last byte of the answer. */
@@ -91,7 +91,7 @@ function post(pool: Pool, path: string, token: string, timeoutMs: number, now: (
           if (isOver || performance.now() - queuedAt > timeoutMs / 2) giveUp({ kind: 'retry', reason: 'timeout' });
         },
         onResponseStart(_, status, headers) {
-          outcome = outcomeOf(status, headers['retry-after'], now);
+          outcome = outcomeOf(status, headers, now);
         },
         onResponseData(_, chunk) {
           bodyBytes += chunk.length;
@@ -105,10 +105,25 @@ function post(pool: Pool, path: string, token: string, timeoutMs: number, now: (
   });
 }
 
-function outcomeOf(status: number, retryAfter: string | string[] | undefined, now: () => number): PushOutcome {
+function outcomeOf(
+  status: number,
+  headers: Record<string, string | string[] | undefined>,
+  now: () => number,
+): PushOutcome {
   if (status === 200) return { kind: 'delivered' };
   if (status === 410) return { kind: 'dead' };
-  const reason = status >= 500 ? 'status-5xx' : status >= 400 ? 'status-4xx' : 'status-3xx';
+  const retryAfter = headers['retry-after'];
   const afterMs = typeof retryAfter === 'string' ? parseRetryAfter(retryAfter, now()) : undefined;
-  return { kind: 'retry', reason, ...(afterMs !== undefined && { afterMs }) };
+  return {
+    kind: 'retry',
+    reason: reasonOf(status),
+    ...(afterMs !== undefined && { afterMs }),
+    ...(headers['push-scope'] === 'token' && { scope: 'token' as const }),
+  };
+}
+
+function reasonOf(status: number): RetryReason {
+  // Of all that is asked, only the token differs: the others may be fine.
+  if (status === 400 || status === 413) return 'malformed';
+  return status >= 500 ? 'status-5xx' : status >= 400 ? 'status-4xx' : 'status-3xx';
 }

@@ -12,7 +12,7 @@ import type { ConnectionOptions, TLSSocket } from 'node:tls';
 
 export type { Http2Result } from './http2-session.ts';
 
-import { Http2Connection, type Http2Request, type Http2Result, SILENCE_MS } from './http2-session.ts';
+import { Http2Connection, type Http2Request, type Http2Result, type Liveness } from './http2-session.ts';
 
 /** How often a request is sent again after it was lost. Beyond that the push queue's back-off is the better judge. */
 const MAX_RESENDS = 3;
@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT_MS = 10_000;
 /** After a connection could not be made, requests fail at once for this long instead of each waiting for its own failure. */
 const CONNECT_PAUSE_MS = 1000;
 
-export interface Http2PoolOptions {
+export interface Http2PoolOptions extends Liveness {
   /** `https://host:port`. */
   readonly origin: string;
   /** Connections at most. One carries 1,000 requests at once with most services. */
@@ -29,8 +29,6 @@ export interface Http2PoolOptions {
   readonly timeoutMs: number;
   /** Client certificate, and authorities for tests. */
   readonly tls?: Pick<ConnectionOptions, 'cert' | 'key' | 'pfx' | 'passphrase' | 'ca'> | undefined;
-  /** See {@link SILENCE_MS}. */
-  readonly silenceMs?: number;
   /** Told why a connection could not be made; at most once a second. */
   readonly onConnectError: (error: unknown) => void;
 }
@@ -82,13 +80,23 @@ export class Http2Pool {
     }
     if (this.#waiting.length === 0) return;
     if (this.#isClosed) this.#failWaiting();
-    else if (this.#connecting === 0 && this.#connections.size < this.#options.maxConnections) void this.#connect();
+    else if (this.#mayConnect()) void this.#connect();
+  }
+
+  #mayConnect(): boolean {
+    if (this.#connecting > 0 || this.#connections.size >= this.#options.maxConnections) return false;
+    // Soon it is known whether another is needed.
+    return ![...this.#connections].some(({ isChecking }) => isChecking);
   }
 
   #roomiest(): Http2Connection | undefined {
     let best: Http2Connection | undefined;
+    let most = 0;
     for (const connection of this.#connections) {
-      if (connection.room > (best?.room ?? 0)) best = connection;
+      const room = connection.takeRoom();
+      if (room <= most) continue;
+      best = connection;
+      most = room;
     }
     return best;
   }
@@ -129,7 +137,7 @@ export class Http2Pool {
 
   async #open(): Promise<Http2Connection> {
     const [{ connect }, tls] = await Promise.all([import('node:http2'), import('node:tls')]);
-    const { origin, silenceMs = SILENCE_MS } = this.#options;
+    const { origin } = this.#options;
     const { hostname, port } = new URL(origin);
     // Made here and not by http2, which misses the end of a socket that fails between handshake and first frame.
     const socket = tls.connect({
@@ -163,7 +171,7 @@ export class Http2Pool {
         // The peer's settings say how much may be sent at once; they are its first frame.
         session.once('remoteSettings', () => {
           clearTimeout(timer);
-          resolve(new Http2Connection(session, socket, silenceMs, () => this.#pump()));
+          resolve(new Http2Connection(session, socket, this.#options, () => this.#pump()));
         });
       });
     });

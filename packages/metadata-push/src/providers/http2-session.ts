@@ -1,6 +1,6 @@
 /**
  * [io] One HTTP/2 connection to a push service (RFC 9113): streams up to the peer's limit, and a look at whether the peer is still
- * there while answers are due. Source for the ways a connection ends: RFC 9113 sections 5.4 and 6.8, Node's documentation of http2.
+ * there while answers are due, and before the first request after a rest. Source for the ways a connection ends: RFC 9113 sections 5.4 and 6.8, Node's documentation of http2.
  */
 
 import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2';
@@ -10,6 +10,20 @@ import type { Socket } from 'node:net';
 const MAX_BODY_BYTES = 16 * 1024;
 /** While answers are due and nothing comes, the peer is asked by a PING; three times this without a sign of life ends the connection. */
 export const SILENCE_MS = 3000;
+/** After a rest of this long the peer is asked by a PING before anything is sent. */
+export const REST_MS = 10_000;
+/** A peer that does not answer that PING in this time is gone. Several round trips to anywhere, a packet lost included. */
+export const PONG_MS = 1500;
+
+/** Times to notice a connection that died without a word. */
+export interface Liveness {
+  /** See {@link SILENCE_MS}. */
+  readonly silenceMs?: number | undefined;
+  /** See {@link REST_MS}. */
+  readonly restMs?: number | undefined;
+  /** See {@link PONG_MS}. */
+  readonly pongMs?: number | undefined;
+}
 
 export interface Http2Request {
   readonly headers: Readonly<Record<string, string>>;
@@ -33,17 +47,25 @@ export class Http2Connection {
   readonly #socket: Socket;
   readonly #onChange: () => void;
   readonly #silenceMs: number;
+  readonly #restMs: number;
+  readonly #pongMs: number;
   #streams = 0;
   #isUsable = true;
-  /** When anything last came from the peer. */
-  #heardAt = 0;
+  /** When anything last came from the peer, or was last due. */
+  #heardAt = performance.now();
+  /** The PING after a rest has not been answered yet. */
+  #isChecking = false;
+  /** That answer has just come. */
+  #isFresh = false;
   #watch: NodeJS.Timeout | undefined;
 
   /** @param onChange called when there may be room for another request, or when the connection has ended */
-  constructor(session: ClientHttp2Session, socket: Socket, silenceMs: number, onChange: () => void) {
+  constructor(session: ClientHttp2Session, socket: Socket, liveness: Liveness, onChange: () => void) {
     this.#session = session;
     this.#socket = socket;
-    this.#silenceMs = silenceMs;
+    this.#silenceMs = liveness.silenceMs ?? SILENCE_MS;
+    this.#restMs = liveness.restMs ?? REST_MS;
+    this.#pongMs = liveness.pongMs ?? PONG_MS;
     this.#onChange = onChange;
     const end = () => {
       this.#isUsable = false;
@@ -60,11 +82,21 @@ export class Http2Connection {
     return this.#isUsable && !this.#session.closed && !this.#session.destroyed;
   }
 
-  /** Requests that can be sent now. */
-  get room(): number {
+  /** True while it is being asked whether the peer is still there. */
+  get isChecking(): boolean {
+    return this.#isChecking && this.isUsable;
+  }
+
+  /** Requests that can be sent now. After a rest there are none at first: the peer is asked, and `onChange` called with its answer. */
+  takeRoom(): number {
+    if (!this.isUsable || this.#isChecking) return 0;
+    if (this.#streams === 0 && !this.#isFresh && performance.now() - this.#heardAt >= this.#restMs) {
+      this.#check();
+      return 0;
+    }
     // Apple allows one stream until it has seen a valid token, then 1,000.
     const limit = this.#session.remoteSettings?.maxConcurrentStreams ?? 100;
-    return this.isUsable ? Math.max(limit - this.#streams, 0) : 0;
+    return Math.max(limit - this.#streams, 0);
   }
 
   /** Sends a request. Never rejects. */
@@ -128,6 +160,26 @@ export class Http2Connection {
   #finish(): void {
     if (--this.#streams === 0) clearInterval(this.#watch);
     this.#onChange();
+  }
+
+  #check(): void {
+    this.#isChecking = true;
+    const timer = setTimeout(() => this.destroy(), this.#pongMs);
+    const answered = (error: Error | null) => {
+      clearTimeout(timer);
+      if (error) return;
+      this.#isChecking = false;
+      this.#heardAt = performance.now();
+      this.#isFresh = true;
+      this.#onChange();
+      this.#isFresh = false;
+    };
+    try {
+      this.#session.ping(answered);
+    } catch {
+      clearTimeout(timer);
+      this.destroy();
+    }
   }
 
   /** A connection through a NAT that forgot it swallows requests without a word. */

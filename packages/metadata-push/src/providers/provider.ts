@@ -7,8 +7,11 @@ export type PushOutcome = (
   | /** The provider has taken it. */ { readonly kind: 'delivered' }
   /** The provider confirms that the token belongs to no device any more. Nothing else may ever say so. */
   | { readonly kind: 'dead' }
-  /** Anything else. `afterMs` is the Retry-After of the provider, if it sent one. */
-  | { readonly kind: 'retry'; readonly reason: RetryReason; readonly afterMs?: number }
+  /**
+   * Anything else. `afterMs` is the Retry-After of the provider, if it sent one. `scope: 'token'`: the provider is there, and says
+   * this of the one token or of the endpoint it names; pushes to others may succeed.
+   */
+  | { readonly kind: 'retry'; readonly reason: RetryReason; readonly afterMs?: number; readonly scope?: 'token' }
 ) & {
   /** The service behind a provider that chooses one by the token; a fixed word for the metrics. */
   readonly via?: ServiceName;
@@ -34,6 +37,8 @@ export type RetryReason =
   | 'undecrypted'
   /** Too many pushes of this service are on the wire. */
   | 'busy'
+  /** The service fails, and is left alone for a while. */
+  | 'paused'
   | 'timeout'
   | 'connection'
   | 'error';
@@ -42,8 +47,12 @@ export type RetryReason =
 export interface PushService<Token> {
   /** Loads and connects what the first push would otherwise wait for. */
   prepare?(): Promise<void>;
-  /** Sends one push. Never rejects. */
-  send(token: Token): Promise<PushOutcome>;
+  /**
+   * Sends one push. Never rejects.
+   *
+   * @param pushId tells the push from others to the same token; a repetition of it has the same
+   */
+  send(token: Token, pushId?: number): Promise<PushOutcome>;
   /** Ends all connections; pushes on the wire end as `retry`. */
   close(): void;
 }
@@ -51,10 +60,10 @@ export interface PushService<Token> {
 export interface Provider {
   /** Names it in metrics and log. */
   readonly name: string;
-  /** Loads what sending needs, so that the first push does not wait for it. May be called any number of times. */
-  prepare(): Promise<void>;
-  /** Sends one push. Never rejects. */
-  send(token: string): Promise<PushOutcome>;
+  /** Loads what sending to a token needs, so that its first push does not wait for it. May be called any number of times. */
+  prepare(token: string): Promise<void>;
+  /** Sends one push; for `pushId` see {@link PushService}. Never rejects. */
+  send(token: string, pushId?: number): Promise<PushOutcome>;
   /** Ends all connections; pushes on the wire end as `retry`. */
   close(): Promise<void>;
 }

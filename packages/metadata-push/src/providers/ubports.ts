@@ -64,12 +64,15 @@ export function ubportsMessage(token: string, now: number): string {
   });
 }
 
-/** What an answer means: only `unknown-token` is about the token. */
+/** What an answer means. Only `unknown-token` says that the token is dead; we have no credentials, so 401 is about the token as well. */
 export function ubportsOutcome(status: number, body: string, afterMs: number | undefined): PushOutcome {
   if (status >= 200 && status < 300) return { kind: 'delivered' };
   const error = errorOf(body);
   if (status === 400 && error === 'unknown-token') return { kind: 'dead' };
-  const after = afterMs === undefined ? {} : { afterMs };
+  const after = {
+    ...(afterMs !== undefined && { afterMs }),
+    ...((status === 401 || error === 'too-many-pending') && { scope: 'token' as const }),
+  };
   if (status === 429 || error === 'too-many-pending') return { kind: 'retry', reason: 'rate-limited', ...after };
   if (status >= 500) return { kind: 'retry', reason: 'status-5xx', ...after };
   return { kind: 'retry', reason: status >= 400 ? 'status-4xx' : 'status-3xx', ...after };

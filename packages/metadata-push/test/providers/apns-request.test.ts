@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
-import { apnsOutcome, apnsReason, REFUSED } from '../../src/providers/apns-request.ts';
+import { apnsId, apnsOutcome, apnsReason, REFUSED } from '../../src/providers/apns-request.ts';
 import { ApnsProviderToken } from '../../src/providers/apns-token.ts';
 import { readJwt } from '../support/jwt.ts';
 
@@ -47,6 +47,30 @@ t.test('every documented answer', async (t) => {
     0,
     'and nothing is refused that is not documented',
   );
+});
+
+t.test('what is about the token only', async (t) => {
+  const rows: [status: number, reason: string | undefined, scope: 'token' | undefined][] = [
+    [400, 'DeviceTokenNotForTopic', 'token'],
+    [429, 'TooManyRequests', 'token'],
+    [429, undefined, undefined],
+    [429, 'TooManyProviderTokenUpdates', undefined],
+    [400, 'BadTopic', undefined],
+    [403, 'InvalidProviderToken', undefined],
+    [503, 'Shutdown', undefined],
+  ];
+  for (const [status, reason, scope] of rows) {
+    const outcome = apnsOutcome(status, reason, undefined);
+    t.equal(outcome.kind === 'retry' ? outcome.scope : outcome.kind, scope, `${status} ${reason}`);
+  }
+});
+
+t.test('the name of a notification', async (t) => {
+  const id = apnsId('aabb', 1_800_000_000_000);
+  t.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, 'a UUID, version 8');
+  t.equal(apnsId('aabb', 1_800_000_000_000), id, 'the same push, in whatever process');
+  t.not(apnsId('aabb', 1_800_000_000_001), id, 'another push');
+  t.not(apnsId('aabc', 1_800_000_000_000), id, 'another device');
 });
 
 t.test('answers nobody documented', async (t) => {

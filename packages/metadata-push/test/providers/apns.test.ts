@@ -78,6 +78,10 @@ t.test('the request', async (t) => {
   await apns.send(device());
   t.not(stub.requests[1]!.headers['apns-id'], id, 'another push is another notification');
   t.equal(stub.requests[1]!.headers.authorization, authorization, 'with the same provider token');
+  await apns.send(device(), NOW);
+  await apns.send(device(), NOW);
+  const [third, fourth] = stub.requests.slice(2).map((other) => other.headers['apns-id']);
+  t.equal(third, fourth, 'but the same push tried again is the same notification');
   await apns.send(device(true));
   t.equal(sandbox.requests.length, 1, 'sandbox tokens go to the sandbox');
   t.equal(sandbox.requests[0]!.headers.authorization, authorization, 'one provider token for both');
@@ -93,7 +97,7 @@ t.test('answers', async (t) => {
     [respond(403, { reason: 'InvalidProviderToken' }), { kind: 'retry', reason: 'refused' }, 'our key'],
     [
       respond(429, { reason: 'TooManyRequests' }, { 'retry-after': '7' }),
-      { kind: 'retry', reason: 'rate-limited', afterMs: 7000 },
+      { kind: 'retry', reason: 'rate-limited', afterMs: 7000, scope: 'token' },
       'Retry-After',
     ],
     [respond(503, { reason: 'Shutdown' }), { kind: 'retry', reason: 'status-5xx' }, 'shutting down'],

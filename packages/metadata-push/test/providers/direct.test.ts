@@ -68,9 +68,13 @@ t.test('encrypted tokens', async (t) => {
   const apns = new Recorder();
   const decryptor = createTokenDecryptor(key.armored);
   let decryptions = 0;
+  let preparations = 0;
   const counted = {
     keysEndAt: () => undefined,
-    prepare: decryptor.prepare,
+    prepare: () => {
+      preparations++;
+      return decryptor.prepare();
+    },
     decrypt: (message: Buffer) => {
       decryptions++;
       return decryptor.decrypt(message);
@@ -78,6 +82,10 @@ t.test('encrypted tokens', async (t) => {
   };
   const direct = directOf({ apns }, { decryptor: counted });
   const token = await encryptToken(APPLE, key.publicKey);
+  await direct.prepare(APPLE);
+  t.equal(preparations, 0, 'a plain token loads no OpenPGP');
+  await direct.prepare(token);
+  t.equal(preparations, 1);
   for (let i = 0; i < 3; i++) t.same(await direct.send(token), { kind: 'delivered', via: 'apns' });
   t.match(apns.sent[0], { token: APPLE, isSandbox: false });
   t.equal(decryptions, 1, 'opened once: clients repeat their ciphertext');
@@ -122,6 +130,8 @@ t.test('endpoints that never answer leave room for the others', async (t) => {
   t.same(await direct.send(APPLE), { kind: 'delivered', via: 'apns' });
   end({ kind: 'delivered' });
   await waiting[1];
+  webpush.answer = async () => ({ kind: 'retry', reason: 'rate-limited', afterMs: 86_400_000 });
+  t.match(await direct.send(WEB), { afterMs: 86_400_000, scope: 'token' }, 'an endpoint speaks for its token only');
   webpush.answer = async () => ({ kind: 'delivered' });
   t.same(await direct.send(WEB), { kind: 'delivered', via: 'webpush' }, 'and there is room again');
 });

@@ -60,12 +60,19 @@ t.test('outcomes', async (t) => {
     [status(410), { kind: 'dead' }, '410'],
     [status(202), { kind: 'retry', reason: 'status-3xx' }, 'another success is not what the gateway promises'],
     [status(301), { kind: 'retry', reason: 'status-3xx' }, 'redirects are not followed'],
-    [status(400), { kind: 'retry', reason: 'status-4xx' }, '400: our fault or its, not the token’s'],
+    [status(400), { kind: 'retry', reason: 'malformed' }, '400: nonsense to the gateway; it removes no token'],
+    [status(413), { kind: 'retry', reason: 'malformed' }, '413: too long for it'],
+    [status(403), { kind: 'retry', reason: 'status-4xx' }, '403: it refuses us'],
     [status(404), { kind: 'retry', reason: 'status-4xx' }, '404: a wrong URL must not remove tokens'],
     [status(500), { kind: 'retry', reason: 'status-5xx' }, '500'],
     [after('120'), { kind: 'retry', reason: 'status-4xx', afterMs: 120_000 }, 'Retry-After in seconds'],
     [after('Sun, 22 Nov 2026 12:00:30 GMT'), { kind: 'retry', reason: 'status-4xx', afterMs: 30_000 }, 'as a date'],
     [after('nonsense'), { kind: 'retry', reason: 'status-4xx' }, 'Retry-After nobody can read'],
+    [
+      (response) => void response.writeHead(429, { 'retry-after': '60', 'push-scope': 'token' }).end(),
+      { kind: 'retry', reason: 'status-4xx', afterMs: 60_000, scope: 'token' },
+      'only this token is to wait',
+    ],
     [() => {}, { kind: 'retry', reason: 'timeout' }, 'a gateway that hangs'],
     [(response) => void response.socket!.resetAndDestroy(), { kind: 'retry', reason: 'connection' }, 'a reset'],
     [(response) => void response.socket!.end('nonsense\r\n\r\n'), { kind: 'retry', reason: 'connection' }, 'not HTTP'],
@@ -108,7 +115,7 @@ t.test('nobody listens', async (t) => {
 t.test('closing ends what is on the wire', async (t) => {
   answer = () => {};
   const closing = createGateway({ url: `http://127.0.0.1:${port}/`, connections: 1, now: () => NOW });
-  await closing.prepare();
+  await closing.prepare('token');
   const outcome = closing.send('token');
   setTimeout(() => closing.close(), 50);
   t.same(await outcome, { kind: 'retry', reason: 'connection' });

@@ -1,14 +1,14 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import t, { type Test } from 'tap';
-import { Http2Pool } from '../../src/providers/http2-pool.ts';
+import { Http2Pool, type Http2PoolOptions } from '../../src/providers/http2-pool.ts';
 import { makeCertificate } from '../support/certificates.ts';
 import { respond, startH2Stub } from '../support/h2-stub.ts';
 
 const tls = makeCertificate('server');
 const request = { headers: { ':method': 'POST', ':path': '/' }, body: 'x' };
 
-function poolOf(t: Test, origin: string, options: { timeoutMs?: number; silenceMs?: number } = {}) {
+function poolOf(t: Test, origin: string, options: Partial<Http2PoolOptions> = {}) {
   const errors: unknown[] = [];
   const pool = new Http2Pool({
     origin,
@@ -22,16 +22,17 @@ function poolOf(t: Test, origin: string, options: { timeoutMs?: number; silenceM
   return { pool, errors };
 }
 
-t.test('a network that forgets a connection', async (t) => {
+/** A stub behind a network that can forget its first connection. */
+async function startForgetful(t: Test) {
   const stub = await startH2Stub(t, tls);
   const port = Number(new URL(stub.origin).port);
   const sockets: Socket[] = [];
-  let isForgotten = false;
+  const network = { isForgotten: false };
   // Like a NAT whose entry is gone: nothing comes through, and nobody is told.
   const nat = createServer((client) => {
     const server = connect(port, '127.0.0.1');
     sockets.push(client, server);
-    const isOld = () => isForgotten && sockets.indexOf(client) === 0;
+    const isOld = () => network.isForgotten && sockets.indexOf(client) === 0;
     for (const socket of [client, server]) socket.on('error', () => {});
     client.on('data', (chunk) => isOld() || server.write(chunk));
     server.on('data', (chunk) => isOld() || client.write(chunk));
@@ -41,9 +42,34 @@ t.test('a network that forgets a connection', async (t) => {
     for (const socket of sockets) socket.destroy();
     nat.close();
   });
-  const { pool } = poolOf(t, `https://localhost:${(nat.address() as AddressInfo).port}`, { silenceMs: 50 });
+  return { stub, network, origin: `https://localhost:${(nat.address() as AddressInfo).port}` };
+}
+
+t.test('a connection that died at rest', async (t) => {
+  const { stub, network, origin } = await startForgetful(t);
+  // It ends with its stream, so that the connection is at rest.
+  const whole = { ...request, wantsBody: true };
+  // Only the PING before the first request can notice it in the time there is.
+  const liveness = { restMs: 0, silenceMs: 1e6, timeoutMs: 1e6 };
+  const { pool } = poolOf(t, origin, { ...liveness, pongMs: 200 });
+  t.match(await pool.send(whole), { kind: 'answer', status: 200 });
+  network.isForgotten = true;
+  const results = await Promise.all([pool.send(whole), pool.send(whole)]);
+  t.match(results, Array(2).fill({ kind: 'answer', status: 200 }), 'costs a moment and a new connection');
+  t.ok(stub.sessions.length >= 2);
+  t.equal(stub.requests.length, 3, 'and nothing was sent into it');
+
+  const patient = poolOf(t, stub.origin, { ...liveness, pongMs: 1e6 }).pool;
+  const before = stub.sessions.length;
+  for (let n = 0; n < 3; n++) t.match(await patient.send(whole), { kind: 'answer', status: 200 });
+  t.equal(stub.sessions.length, before + 1, 'one that is alive is kept');
+});
+
+t.test('a network that forgets a connection', async (t) => {
+  const { stub, network, origin } = await startForgetful(t);
+  const { pool } = poolOf(t, origin, { silenceMs: 50 });
   t.match(await pool.send(request), { kind: 'answer', status: 200 });
-  isForgotten = true;
+  network.isForgotten = true;
   const begin = performance.now();
   const results = await Promise.all([pool.send(request), pool.send(request)]);
   t.match(results, Array(2).fill({ kind: 'answer', status: 200 }), 'is given up, and requests go over another');
