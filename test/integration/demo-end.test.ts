@@ -65,6 +65,9 @@ for (const [signal, waitMs, exitCode, reason] of rows) {
     t.equal((await once(demo.process, 'exit'))[0], exitCode, 'exit code');
     // Only after a crash is somebody else still at it.
     await until(async () => !(await exists(demo.directory)), signal === 'SIGKILL' ? 15_000 : 0);
+    if (signal === 'SIGKILL') {
+      await until(async () => (await processesOf(demo.directory)).length === 0, 15_000).catch(() => {});
+    }
     t.same(await processesOf(demo.directory), [], 'no process');
     for (const port of demo.ports) t.notOk(await accepts({ host: '127.0.0.1', port }), `port ${port} is free`);
   });

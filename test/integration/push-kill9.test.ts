@@ -66,8 +66,8 @@ t.teardown(async () => {
 
 const account = (n: number) => `u${String(n).padStart(8, '0')}@x.org`;
 
-t.setTimeout(150_000);
-t.test('nothing acknowledged is lost', { timeout: 120_000 }, async (t) => {
+t.setTimeout(450_000);
+t.test('nothing acknowledged is lost', { timeout: 400_000 }, async (t) => {
   await start();
   const setter = await DictClient.connect(socket);
   await Promise.all(

@@ -171,7 +171,9 @@ for (const version of ['2.3', '2.4'] as const) {
     const { layout, doveadm, readLog, stop } = await start(version, { compress: false, rawlog: false });
     const alice = { user: `aliceabcd@${DOMAIN}`, password: 'correct horse' };
     const mailbox = `${layout.directories.mailboxes}/${alice.user}`;
-    const stored = () => ['new', 'cur'].flatMap((name) => readdirSync(`${mailbox}/${name}`).map((f) => `${name}/${f}`));
+    // What begins with a dot is no message, but wakes sessions.
+    const messagesIn = (name: string) => readdirSync(`${mailbox}/${name}`).filter((file) => !file.startsWith('.'));
+    const stored = () => ['new', 'cur'].flatMap((name) => messagesIn(name).map((file) => `${name}/${file}`));
 
     await t.test('accounts', async (t) => {
       t.match(
@@ -240,7 +242,12 @@ for (const version of ['2.3', '2.4'] as const) {
       };
       const before = await count();
       t.equal(before, String(stored().length));
-      symlinkSync(WAKE_FILE, `${mailbox}/new/${WAKE_FILE}`);
+      try {
+        symlinkSync(WAKE_FILE, `${mailbox}/new/${WAKE_FILE}`);
+      } catch (error) {
+        // metadata-push is at it: its file is as good.
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
       t.equal(await count(), before);
       rmSync(`${mailbox}/new/${WAKE_FILE}`, { force: true });
     });

@@ -57,7 +57,7 @@ const ENVIRONMENT = { PATH: process.env.PATH, SYSTEMD_NSPAWN_UNIFIED_HIERARCHY: 
 /** Not those of the host. */
 const INSIDE = ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root', 'LC_ALL=C.UTF-8', 'DEBIAN_FRONTEND=noninteractive'];
 
-const BOOT_MS = 60_000;
+const BOOT_MS = 180_000;
 
 /**
  * A host that knows the first version of cgroups, even beside the second, has its memory controller there. What systemd inside

@@ -114,6 +114,11 @@ export class RelayMachine {
     await this.say(text);
   }
 
+  /** Everybody closes the app: nothing they do changes a mailbox until {@link sayAfresh}. */
+  async pause(): Promise<void> {
+    for (const { client } of this.people) await client.close();
+  }
+
   async imap(login: Credentials): Promise<ImapClient> {
     return await ImapClient.open(993, login, this.address);
   }
@@ -154,7 +159,7 @@ export class RelayMachine {
   }
 
   /** Resolves when `chatmailctl status` finds nothing wrong; what it says last is in the error. */
-  async becomesGreen(timeoutMs = 20_000): Promise<void> {
+  async becomesGreen(timeoutMs = 60_000): Promise<void> {
     let last = '';
     await until(async () => {
       const { code, text } = await this.status();

@@ -1,5 +1,5 @@
 /** The daemon itself: launched as installed, over a real socket, against stub services. */
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -69,12 +69,22 @@ t.test('an encrypted token, made as clients make it, wakes the device', async (t
   t.match(request, { path: `/3/device/${APPLE}` });
   const jwt = String(request!.headers.authorization).replace('bearer ', '');
   t.match(readJwt(jwt, apple.publicKey), { isValid: true, header: { kid: 'ABC123DEFG' } });
-  t.equal(await notify(await encryptToken(APPLE, previous.publicKey)), 200);
-  t.equal(apns.requests.length, 1, 'another ciphertext of the same token within a second is the same device');
   t.equal(await notify(await encryptToken(`fcm-chat.delta:${GOOGLE}`, previous.publicKey)), 200, 'the previous key');
   t.equal(JSON.parse(fcm.requests.at(-1)!.body).message.token, GOOGLE);
   t.equal(await notify(await encryptToken('ubports-abc', current.publicKey)), 200);
   t.equal(JSON.parse(ubports.requests.at(-1)!.body.toString()).token, 'abc');
+});
+
+t.test('another ciphertext of the same token within a second is the same device', async (t) => {
+  // A machine may be too busy for a second to be enough: then another device shows it.
+  let pushes = 0;
+  for (let tries = 0; tries < 5 && pushes !== 1; tries++) {
+    const device = randomBytes(32).toString('hex');
+    const tokens = await Promise.all([current, previous].map(({ publicKey }) => encryptToken(device, publicKey)));
+    t.same(await Promise.all(tokens.map(notify)), [200, 200]);
+    pushes = apns.requests.filter(({ path }) => path === `/3/device/${device}`).length;
+  }
+  t.equal(pushes, 1);
 });
 
 t.test('failures', async (t) => {

@@ -66,7 +66,7 @@ t.test('410 removes the token, and no other', async (t) => {
 });
 
 t.test('failures are tried again until the push is delivered or given up', async (t) => {
-  const { stub, stores, pusher, counts, set } = await startPusher(t, { hurry: true, timeoutMs: 150 });
+  const { stub, stores, pusher, counts, set } = await startPusher(t, { hurry: true, timeoutMs: 2000 });
   await set(ANNA, 'a');
   const answers = [
     status(500),

@@ -63,7 +63,7 @@ export async function fullMemory(machine: RelayMachine): Promise<void> {
     [],
     'no wrong password',
   );
-  await machine.becomesGreen(40_000);
+  await machine.becomesGreen();
   await load.allArrived();
   await machine.sayAfresh('after the lack of memory');
 }

@@ -94,7 +94,7 @@ export async function stopped(machine: RelayMachine, program: string, effects: E
   await load.allArrived();
   await machine.becomesGreen();
   const ms = performance.now() - startedMs;
-  assert.ok(ms < 20_000, `all is well only ${ms.toFixed(0)} ms after the start`);
+  assert.ok(ms < 50_000, `all is well only ${ms.toFixed(0)} ms after the start`);
 }
 
 /** Mail from another relay while Dovecot is down: taken, kept, and delivered after. */
@@ -109,10 +109,12 @@ export async function foreignMailWaits(machine: RelayMachine): Promise<void> {
   smtp.close();
   await container.run('systemctl start dovecot');
   assert.equal(code, 250, text);
-  await sleep(500);
-  await machine.flushQueue();
-  for (let tries = 0; (await machine.inbox(to)).size === 0; tries++) {
-    assert.ok(tries < 40, `not delivered: ${await container.run('postqueue -p')}`);
-    await sleep(250);
-  }
+  const deadline = performance.now() + 60_000;
+  do {
+    assert.ok(performance.now() < deadline, `not delivered: ${await container.run('postqueue -p')}`);
+    await sleep(500);
+    // Each time: one that comes before Dovecot listens puts the message off again.
+    await machine.flushQueue();
+    await sleep(500);
+  } while ((await machine.inbox(to).catch(() => new Set())).size === 0);
 }

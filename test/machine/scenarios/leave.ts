@@ -5,13 +5,17 @@
 import assert from 'node:assert/strict';
 import type { RelayMachine } from '../relay-machine.ts';
 
-/** Names of all messages, without where in the mailbox they are and their flags, and checksums of configuration and keys. */
-const KEPT = `find /home/vmail -path '*/cur/*' -o -path '*/new/*' | sed 's/.*[/]//; s/:.*//' | sort
+/**
+ * Names of all messages, without where in the mailbox they are and their flags, and checksums of configuration and keys. What
+ * begins with a dot is no message, but wakes sessions.
+ */
+const KEPT = `find /home/vmail '(' -path '*/cur/*' -o -path '*/new/*' ')' ! -name '.*' | sed 's/.*[/]//; s/:.*//' | sort
 find /etc/chatmail /etc/dkimkeys -type f 2>/dev/null | sort | xargs sha256sum`;
 
 /** Everything of /etc that Debian made, as it was before. */
 export async function undo(machine: RelayMachine): Promise<void> {
   const { container } = machine;
+  await machine.pause();
   const mail = await container.run(KEPT);
   await container.run('chatmailctl apply --undo', 120_000);
   assert.deepEqual(await stockFiles(machine), machine.stock);
@@ -31,6 +35,7 @@ export async function stockFiles({ container }: RelayMachine): Promise<Record<st
 /** Mail, keys and `chatmail.ini` are left and named, everything else of the package is gone. */
 export async function removeAndPurge(machine: RelayMachine): Promise<void> {
   const { container } = machine;
+  await machine.pause();
   const kept = await container.run(KEPT);
   assert.match(kept, /\.relay/, 'there is mail');
   await container.run('apt-get -q -y remove chatmail-sidecars', 120_000);

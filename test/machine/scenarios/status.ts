@@ -15,7 +15,7 @@ interface Answer {
 export async function statusTells(machine: RelayMachine): Promise<void> {
   const { container } = machine;
   await machine.becomesGreen();
-  const mailboxes = 'ls /home/vmail/mail/*';
+  const mailboxes = 'ls /home/vmail/mail';
   const before = await container.run(mailboxes);
   const well = await ask(machine, '--probe');
   assert.equal(well.ok, true, JSON.stringify(well));

@@ -88,8 +88,13 @@ export class ChatClient {
 
   /** As somebody who closes and opens the app: connects at once, where Delta Chat itself would wait longer each time. */
   async reopen(): Promise<void> {
-    await this.#ask(this.#chat.rpc.stopIo(this.#account));
+    await this.close();
     await this.#ask(this.#chat.rpc.startIo(this.#account));
+  }
+
+  /** As somebody who closes the app: no connection is left. */
+  async close(): Promise<void> {
+    await this.#ask(this.#chat.rpc.stopIo(this.#account));
   }
 
   /** The invitation another client joins with. */

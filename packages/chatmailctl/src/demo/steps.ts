@@ -4,7 +4,6 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { watch } from 'node:fs';
 import { readdir, rename, utimes } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ImapClient, quoted } from '../client/imap-client.ts';
@@ -15,6 +14,7 @@ import { asAccount, PACKAGE_ROOT } from './daemons.ts';
 import { ChatClient } from './deltachat.ts';
 import { DemoError } from './demo-error.ts';
 import { readBusySeconds } from './measure.ts';
+import { nextMail } from './next-mail.ts';
 import { type Credentials, inventCredentials, loginLink, type Relay } from './relay.ts';
 import type { StubGateway } from './stub-gateway.ts';
 
@@ -176,18 +176,6 @@ export async function pushOnMessages(
     }
   }
   return pushes;
-}
-
-/** The time at which the next file appears in a maildir's `new`. */
-async function nextMail(directory: string, signal: AbortSignal): Promise<number> {
-  return await new Promise((resolve, reject) => {
-    const watcher = watch(directory, { signal }, () => {
-      const atMs = performance.now();
-      watcher.close();
-      resolve(atMs);
-    });
-    watcher.once('error', reject);
-  });
 }
 
 export interface Expiry {

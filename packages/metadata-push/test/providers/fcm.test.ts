@@ -51,7 +51,7 @@ function fcmOf(t: Test, stub: H2Stub, options: Partial<FcmOptions> = {}) {
     tls: { ca: tls.cert },
     now: () => now,
     onConnectError: () => {},
-    timeoutMs: 500,
+    timeoutMs: 10_000,
     ...options,
   });
   t.teardown(() => fcm.close());
@@ -175,7 +175,7 @@ t.test('no access token', async (t) => {
   for (const [answer, outcome, reason] of rows) {
     const stub = await startFcmStub(t);
     stub.token = answer;
-    const fcm = fcmOf(t, stub, { timeoutMs: 200 });
+    const fcm = fcmOf(t, stub, reason === 'no answer' ? { timeoutMs: 200 } : {});
     t.match(await fcm.send(device), outcome, reason);
     const before = stub.requests.length;
     t.match(await fcm.send(device), outcome, `${reason}: the same for the next`);
@@ -194,11 +194,11 @@ t.test('no access token', async (t) => {
 t.test('the service fails', async (t) => {
   now = NOW;
   const stub = await startFcmStub(t);
-  const fcm = fcmOf(t, stub, { timeoutMs: 200 });
+  const fcm = fcmOf(t, stub);
   stub.message = respond(429, fcmError(429, 'QUOTA_EXCEEDED'), { 'retry-after': '30' });
   t.same(await fcm.send(device), { kind: 'retry', reason: 'rate-limited', afterMs: 30_000 });
   stub.message = () => {};
-  t.same(await fcm.send(device), { kind: 'retry', reason: 'timeout' });
+  t.same(await fcmOf(t, stub, { timeoutMs: 500 }).send(device), { kind: 'retry', reason: 'timeout' });
   stub.message = (stream) => stream.session?.destroy();
   t.same(await fcm.send(device), { kind: 'retry', reason: 'connection' });
   stub.message = respond(200);

@@ -51,7 +51,7 @@ function webPushOf(options: Partial<WebPushOptions> = {}) {
     now: () => NOW,
     isAllowedAddress: (address) => address === '127.0.0.1' || address === '::1',
     ca: tls.cert,
-    timeoutMs: 300,
+    timeoutMs: 10_000,
     ...options,
   });
   t.teardown(() => webPush.close());
@@ -106,6 +106,8 @@ t.test('the request', async (t) => {
 
 t.test('answers', async (t) => {
   const webPush = webPushOf();
+  // Only for what must take all the time there is: a busy machine makes others late too.
+  const hurried = webPushOf({ timeoutMs: 300 });
   const rows: [answer: typeof stub.answer, outcome: PushOutcome, reason: string][] = [
     [status(201), { kind: 'delivered' }, 'created'],
     [status(200), { kind: 'delivered' }, 'ok'],
@@ -124,7 +126,8 @@ t.test('answers', async (t) => {
   ];
   for (const [answer, outcome, reason] of rows) {
     stub.answer = answer;
-    t.same(await webPush.send(tokenOf(`${origin}/x`)), outcome, reason);
+    const isTimeout = outcome.kind === 'retry' && outcome.reason === 'timeout';
+    t.same(await (isTimeout ? hurried : webPush).send(tokenOf(`${origin}/x`)), outcome, reason);
   }
   const offCurve = Buffer.concat([Buffer.of(4), randomBytes(64)]);
   const outcome = await webPush.send({ ...tokenOf(`${origin}/x`), publicKey: offCurve });
@@ -154,7 +157,7 @@ t.test('no way into the own network', async (t) => {
 });
 
 t.test('TLS', async (t) => {
-  const webPush = createWebPush({ vapid, now: () => NOW, isAllowedAddress: () => true, timeoutMs: 300 });
+  const webPush = createWebPush({ vapid, now: () => NOW, isAllowedAddress: () => true, timeoutMs: 10_000 });
   t.teardown(() => webPush.close());
   t.same(await webPush.send(tokenOf(`${origin}/`)), { kind: 'retry', reason: 'connection' }, 'nobody vouches for it');
 });
