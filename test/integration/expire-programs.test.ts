@@ -49,6 +49,19 @@ t.test('chatmail-expire', async (t) => {
   t.ok(existsSync(join(mailboxes.root, 'a@x.org/password')));
 });
 
+t.test('what an earlier run has left is finished, and told', async (t) => {
+  const { mailboxes, ini } = makeRelay(t);
+  mailboxes.account('a@x.org', 1);
+  mailboxes.file('.expired/run-1/old@x.org/cur/message', 1);
+  const dry = run('main', ini, '-v');
+  t.match(dry.stdout, /, and 1 mailboxes that had been set aside earlier in /);
+  t.match(dry.stderr, /^would remove .*\.expired\/run-1\/old@x\.org \(set aside earlier\)$/m);
+  const { status, stdout } = run('main', ini, '--remove', '--json');
+  t.equal(status, 0);
+  t.match(JSON.parse(stdout), { mailboxesFinished: 1, accountsRemoved: 0 });
+  t.notOk(existsSync(join(mailboxes.root, '.expired')));
+});
+
 t.test('chatmail-expire stops before a mass deletion', async (t) => {
   const { mailboxes, ini } = makeRelay(t, 'expire_max_accounts_percent = 40');
   for (const name of ['a', 'b', 'c', 'd']) mailboxes.account(`${name}@x.org`, name < 'c' ? 0 : 20_000);
@@ -111,6 +124,7 @@ t.test('chatmail-quota-expire', async (t) => {
   for (const words of [
     ['1'],
     ['x', mailbox],
+    ['0', mailbox],
     ['1', mailbox, mailbox],
     ['1', mailboxes.root],
     ['1', '/nowhere'],
@@ -119,6 +133,41 @@ t.test('chatmail-quota-expire', async (t) => {
     t.equal(run('quota-expire', ...words).status, 64, words.join(' '));
   }
   t.equal(run('quota-expire', '1', join(mailboxes.root, 'link@x.org')).status, 64, 'a link is no mailbox');
+});
+
+t.test('what cannot be read or written is told in one sentence', async (t) => {
+  const { mailboxes, etc, ini } = makeRelay(t);
+  mailboxes.account('a@x.org', 1);
+  etc.file('file', 0);
+  // Errors that root gets as well.
+  const loop = join(etc.root, 'loop');
+  symlinkSync(loop, loop);
+  const longName = join(mailboxes.root, `${'a'.repeat(300)}@x.org`);
+  const iniFor = (directory: string) => {
+    const path = join(etc.root, `${directory}.ini`);
+    writeFileSync(path, `[params]\nmail_domain = x.org\nmailboxes_dir = ${join(etc.root, directory)}\n`);
+    return path;
+  };
+  const missing = join(etc.root, 'missing/file');
+  const rows: [program: string, words: string[], status: number, text: RegExp][] = [
+    ['main', [iniFor('file')], 78, /^chatmail-expire: mailboxes_dir: \S+\/file is not a directory$/],
+    ['main', [iniFor('loop')], 75, /^chatmail-expire: mailboxes_dir \S+\/loop cannot be read \(ELOOP\); /],
+    ['fsreport', [iniFor('file')], 78, /^chatmail-fsreport: mailboxes_dir: \S+ is not a directory$/],
+    ['fsreport', [iniFor('loop')], 75, /^chatmail-fsreport: mailboxes_dir \S+ cannot be read \(ELOOP\); /],
+    ['fsreport', [ini, '--textfile', missing], 78, /: --textfile \S+ cannot be written \(ENOENT\): make its directory/],
+    ['fsreport', [ini, '--textfile', `${ini}/x`], 78, /: --textfile \S+ cannot be written \(ENOTDIR\): make its/],
+    ['fsreport', [ini, '--textfile', `${loop}/x`], 75, /: --textfile \S+ cannot be written \(ELOOP\)/],
+    ['fsreport', [ini, '--legacy-metrics', missing], 78, /: --legacy-metrics \S+ cannot be written \(ENOENT\)/],
+    ['fsreport', [ini, '--legacy-metrics', etc.root], 78, /: --legacy-metrics \S+ cannot be written \(EISDIR\)/],
+    ['quota-expire', ['1', longName], 75, /^chatmail-quota-expire: MAILBOX_PATH cannot be read \(ENAMETOOLONG\); /],
+  ];
+  for (const [program, words, status, text] of rows) {
+    const result = run(program, ...words);
+    t.equal(result.status, status, words.join(' ').slice(0, 100));
+    t.match(result.stderr, new RegExp(`${text.source}.*\n$`, 'm'));
+    t.equal(result.stderr.split('\n').length, 2, 'one line');
+    t.notMatch(result.stderr, /@/, 'no address');
+  }
 });
 
 t.test('chatmail-fsreport', async (t) => {

@@ -43,7 +43,7 @@ export const CONFIG_GROUPS = {
     password_min_length: key('integer', '9', 'Shortest password of a new account, bytes.'),
     max_user_send_per_minute: key('integer', '60', 'Messages an account may send per minute.'),
     max_user_send_burst_size: key('integer', '10', 'Messages an account may send at once before that rate counts.'),
-    max_mailbox_size: key('size', '500M', 'Quota of an account.'),
+    max_mailbox_size: key('size', '500M', 'Quota of an account, at least max_message_size.'),
     max_message_size: key('size', '31457280', 'Largest message accepted.'),
     delete_mails_after: key('days', '20', 'Days after which a message is deleted, read or not.'),
     delete_large_after: key(

@@ -133,6 +133,15 @@ function checkTogether(config: Config, file: string, lineOf: (key: string) => nu
   for (const key of ['max_smtp_connections', 'max_imap_connections'] as const) {
     if (config[key] < 1) refuse(key, 'must be at least 1; there is no value for no limit');
   }
+  if (config.max_message_size < 1) refuse('max_message_size', 'must be at least 1: nothing could be sent');
+  // Expiry and Dovecot empty a mailbox down to this: a slip of the pen here would cost everybody their mail.
+  if (config.max_mailbox_size < config.max_message_size) {
+    refuse(
+      'max_mailbox_size',
+      `must be at least max_message_size (${config.max_message_size}), or a message of that size fits nowhere; ` +
+        `500M is usual, 1T is as good as no limit, and 0 is not`,
+    );
+  }
   if (config.mailboxes_dir === '') refuse('mailboxes_dir', 'must be an absolute path');
   if (config.state_dir === '') refuse('state_dir', 'must be an absolute path');
   if (config.tls_external_cert_and_key.length !== 0 && config.tls_external_cert_and_key.length !== 2) {

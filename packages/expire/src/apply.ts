@@ -1,18 +1,18 @@
 /**
- * [io] Removes what the plan names. Every step is safe to be killed in: a mailbox is first renamed out of the way, into
+ * [io] Removes what has expired. Every step is safe to be killed in: a mailbox is first renamed out of the way, into
  * `MAILBOXES_DIR/.expired/RUN/`, and only then taken apart, so that nobody ever logs in to half an account, and the next run
  * finds what is left to do there. A last component is never followed when it is a link: it is unlink(2) that removes.
  */
 
 import { randomBytes } from 'node:crypto';
-import { chownSync, lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
+import { chownSync, lstatSync, mkdirSync, renameSync, rmdirSync, statSync, unlinkSync } from 'node:fs';
 import { type BytePath, toSystemPath } from './byte-path.ts';
-import type { Removal } from './plan.ts';
-import { type ReportProblem, systemErrorCode } from './scan.ts';
+import { DirectoryReader, errorCode, type ReportProblem } from './directory.ts';
+import type { Message } from './plan.ts';
 
 /** Dovecot's cached quota sum (Maildir++); without it Dovecot counts again. */
 const QUOTA_CACHE_FILE = 'maildirsize';
-/** Holds mailboxes between their renaming and their end. Begins with a dot, as no address can. */
+/** Holds mailboxes between their renaming and their end. Never a mailbox itself: those have an `@` in their name. */
 const EXPIRED_DIRECTORY = '.expired';
 
 /** A mailbox that has been renamed away: its old name, and where it is now. */
@@ -21,56 +21,66 @@ export interface SetAside {
   readonly path: BytePath;
 }
 
-/** Removes files of one mailbox; returns the removals that really happened (with `isDryRun`: would happen). */
-export function removeMessages(
-  mailbox: BytePath,
-  removals: readonly Removal[],
-  isDryRun: boolean,
-  report: ReportProblem,
-): Removal[] {
-  if (removals.length === 0) return [];
-  // Before, so that a run killed half-way leaves no sum that is too high; after, because Dovecot may count meanwhile.
-  if (!isDryRun) removeFile(`${mailbox}/${QUOTA_CACHE_FILE}`, report);
-  const removed = removals.filter(({ message }) => {
-    const path = `${message.folder.path}/${message.name}`;
-    return isRegularFile(path, report) && (isDryRun || removeFile(path, report));
-  });
-  if (!isDryRun) removeFile(`${mailbox}/${QUOTA_CACHE_FILE}`, report);
-  return removed;
+/** Removes messages of one mailbox, in a dry run only says which it would. To be ended by {@link MessageRemover.end}. */
+export class MessageRemover {
+  readonly #quotaCache: BytePath;
+  readonly #isDryRun: boolean;
+  readonly #report: ReportProblem;
+  #hasBegun = false;
+
+  constructor(mailbox: BytePath, isDryRun: boolean, report: ReportProblem) {
+    this.#quotaCache = `${mailbox}/${QUOTA_CACHE_FILE}`;
+    this.#isDryRun = isDryRun;
+    this.#report = report;
+  }
+
+  /** True when the message is gone by this (in a dry run: would be). */
+  remove({ folder, name }: Message): boolean {
+    const path = `${folder.path}/${name}`;
+    if (!isRegularFile(path, this.#report)) return false;
+    if (this.#isDryRun) return true;
+    // Before the first, so that a run killed half-way leaves no sum that is too high.
+    if (!this.#hasBegun) removeFile(this.#quotaCache, this.#report);
+    this.#hasBegun = true;
+    return removeFile(path, this.#report);
+  }
+
+  /** After the last, because Dovecot may have counted meanwhile. */
+  end(): void {
+    if (this.#hasBegun) removeFile(this.#quotaCache, this.#report);
+  }
 }
 
 /**
- * Moves mailboxes out of the reach of Dovecot and doveauth, one atomic rename each.
+ * Moves mailboxes out of the reach of Dovecot and doveauth, one atomic rename each, as they are asked for.
  *
  * @param isStillUnused asked right before and right after the move: who logged in meanwhile gets the mailbox back
  */
-export function setAside(
+export function* setAside(
   mailboxesDir: BytePath,
   names: Iterable<BytePath>,
   isStillUnused: (mailbox: BytePath) => boolean,
   report: ReportProblem,
-): SetAside[] {
-  const moved: SetAside[] = [];
+): Generator<SetAside> {
   let runDirectory: BytePath | undefined;
   for (const name of names) {
     const mailbox = `${mailboxesDir}/${name}`;
     if (!isStillUnused(mailbox)) continue;
     runDirectory ??= makeRunDirectory(mailboxesDir, report);
-    if (runDirectory === undefined) break;
+    if (runDirectory === undefined) return;
     const path = `${runDirectory}/${name}`;
     if (!rename(mailbox, path, report)) continue;
     // A login between the question and the rename has touched the password file that is now here.
-    if (isStillUnused(path) || !rename(path, mailbox, report)) moved.push({ name, path });
+    if (isStillUnused(path) || !rename(path, mailbox, report)) yield { name, path };
   }
-  return moved;
 }
 
-/** Mailboxes that an earlier, interrupted run has set aside. */
-export function findSetAside(mailboxesDir: BytePath, report: ReportProblem): SetAside[] {
+/** Mailboxes that an earlier, interrupted run has set aside, or `chatmailctl account delete`. */
+export function* findSetAside(mailboxesDir: BytePath, report: ReportProblem): Generator<SetAside> {
   const expired = `${mailboxesDir}/${EXPIRED_DIRECTORY}`;
-  return subdirectories(expired, report).flatMap((run) =>
-    subdirectories(`${expired}/${run}`, report).map((name) => ({ name, path: `${expired}/${run}/${name}` })),
-  );
+  for (const run of subdirectories(expired, report)) {
+    for (const name of subdirectories(`${expired}/${run}`, report)) yield { name, path: `${expired}/${run}/${name}` };
+  }
 }
 
 /** Empties a mailbox that was set aside. Its bare directory remains, as the note that its state is still to be forgotten. */
@@ -78,11 +88,15 @@ export function emptySetAside({ path }: SetAside, report: ReportProblem): boolea
   return emptyDirectory(path, report);
 }
 
-/** Removes the empty directories of mailboxes that are gone and forgotten, and their parents where those are empty too. */
-export function removeSetAside(mailboxesDir: BytePath, setAsides: readonly SetAside[], report: ReportProblem): void {
+/** Removes the empty directories of mailboxes that are gone and forgotten. */
+export function removeSetAside(setAsides: readonly SetAside[], report: ReportProblem): void {
   for (const { path } of setAsides) removeDirectory(path, report);
+}
+
+/** Removes the directories that held mailboxes set aside, where they are empty. */
+export function removeRunDirectories(mailboxesDir: BytePath, report: ReportProblem): void {
   const expired = `${mailboxesDir}/${EXPIRED_DIRECTORY}`;
-  if (!isDirectory(expired)) return;
+  if (!isDirectory(expired, report)) return;
   for (const run of subdirectories(expired, report)) removeDirectory(`${expired}/${run}`, report);
   removeDirectory(expired, report);
 }
@@ -91,16 +105,11 @@ function makeRunDirectory(mailboxesDir: BytePath, report: ReportProblem): BytePa
   const expired = `${mailboxesDir}/${EXPIRED_DIRECTORY}`;
   const run = `${expired}/run-${randomBytes(6).toString('hex')}`;
   attempt(expired, ['EEXIST'], report, () => makeDirectory(mailboxesDir, expired));
-  if (!isDirectory(expired)) {
+  if (!isDirectory(expired, report)) {
     report({ path: expired, code: 'ENOTDIR' });
     return undefined;
   }
   return attempt(run, [], report, () => makeDirectory(mailboxesDir, run)) ? run : undefined;
-}
-
-/** False for a link, also for one that leads to a directory: it would lead the mailboxes out of theirs. */
-function isDirectory(path: BytePath): boolean {
-  return lstatSync(toSystemPath(path), { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 function makeDirectory(mailboxesDir: BytePath, path: BytePath): void {
@@ -111,11 +120,20 @@ function makeDirectory(mailboxesDir: BytePath, path: BytePath): void {
   chownSync(toSystemPath(path), uid, gid);
 }
 
+/** False for a link, also for one that leads to a directory: it would lead the mailboxes out of theirs. */
+function isDirectory(path: BytePath, report: ReportProblem): boolean {
+  let answer = false;
+  attempt(path, [], report, () => {
+    answer = lstatSync(toSystemPath(path), { throwIfNoEntry: false })?.isDirectory() ?? false;
+  });
+  return answer;
+}
+
 function isRegularFile(path: BytePath, report: ReportProblem): boolean {
   try {
     return lstatSync(toSystemPath(path), { throwIfNoEntry: false })?.isFile() ?? false;
   } catch (error) {
-    report({ path, code: systemErrorCode(error) });
+    report({ path, code: errorCode(error) });
     return false;
   }
 }
@@ -139,38 +157,34 @@ function rename(from: BytePath, to: BytePath, report: ReportProblem): boolean {
 
 /** Removes everything in a directory, without recursion, so that nesting costs no stack. True when it is empty then. */
 function emptyDirectory(root: BytePath, report: ReportProblem): boolean {
-  const found = [root];
+  const readers = [new DirectoryReader(root, report)];
   let isEmpty = true;
-  // The list grows while it is read; each directory comes after its parent.
-  for (let index = 0; index < found.length; index++) {
-    const directory = found[index]!;
-    for (const entry of entriesOf(directory, report)) {
-      const path = `${directory}/${entry.name}`;
-      if (entry.isDirectory()) found.push(path);
+  try {
+    for (let reader = readers.at(-1); reader; reader = readers.at(-1)) {
+      const entry = reader.next();
+      if (!entry) {
+        readers.pop();
+        if (readers.length > 0) isEmpty = removeDirectory(reader.path, report) && isEmpty;
+        else isEmpty &&= !reader.hasFailed;
+        continue;
+      }
+      const path = `${reader.path}/${entry.name}`;
+      if (entry.isDirectory()) readers.push(new DirectoryReader(path, report));
       else isEmpty = removeFile(path, report) && isEmpty;
     }
+  } finally {
+    for (const reader of readers) reader.close();
   }
-  for (const directory of found.slice(1).reverse()) isEmpty = removeDirectory(directory, report) && isEmpty;
   return isEmpty;
 }
 
-function subdirectories(path: BytePath, report: ReportProblem): BytePath[] {
-  if (!isDirectory(path)) return [];
-  return entriesOf(path, report)
-    .filter((entry) => entry.isDirectory())
-    .map((entry) => entry.name);
-}
-
-function entriesOf(path: BytePath, report: ReportProblem) {
-  let entries: ReturnType<typeof readEntries> = [];
-  attempt(path, ['ENOENT'], report, () => {
-    entries = readEntries(path);
-  });
-  return entries;
-}
-
-function readEntries(path: BytePath) {
-  return readdirSync(toSystemPath(path), { encoding: 'latin1', withFileTypes: true });
+function* subdirectories(path: BytePath, report: ReportProblem): Generator<BytePath> {
+  const reader = new DirectoryReader(path, report);
+  try {
+    for (let entry = reader.next(); entry; entry = reader.next()) if (entry.isDirectory()) yield entry.name;
+  } finally {
+    reader.close();
+  }
 }
 
 function attempt(path: BytePath, expected: readonly string[], report: ReportProblem, action: () => void): boolean {
@@ -178,7 +192,7 @@ function attempt(path: BytePath, expected: readonly string[], report: ReportProb
     action();
     return true;
   } catch (error) {
-    const code = systemErrorCode(error);
+    const code = errorCode(error);
     if (!expected.includes(code)) report({ path, code });
     return false;
   }

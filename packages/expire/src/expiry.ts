@@ -6,12 +6,13 @@
 
 import { Buffer } from 'node:buffer';
 import { parseAddress } from '#core';
-import { emptySetAside, findSetAside, removeSetAside, type SetAside, setAside } from './apply.ts';
+import { emptySetAside, findSetAside, removeRunDirectories, removeSetAside, type SetAside, setAside } from './apply.ts';
 import type { BytePath } from './byte-path.ts';
+import { errorCode, type Problem, type ReportProblem } from './directory.ts';
 import { expireShared } from './helper.ts';
 import { readLastLogin } from './last-login.ts';
-import { isLeftover } from './leftover.ts';
-import { addTally, emptyTally, expireMailbox, type MessageTally } from './mailbox-expiry.ts';
+import { isOwnFile, judgeRemains } from './leftover.ts';
+import { addTally, emptyTally, expireMailbox, type MailboxRest, type MessageTally } from './mailbox-expiry.ts';
 import {
   type AccountVerdict,
   type ExpiryRules,
@@ -20,7 +21,10 @@ import {
   type RemovalReason,
   type RunClock,
 } from './plan.ts';
-import { mailboxNames, type Problem, type ReportProblem, readChangeTime } from './scan.ts';
+import { mailboxNames, readChangeTime } from './scan.ts';
+
+/** Mailboxes set aside before they are forgotten together and taken apart: what is known of them is held meanwhile. */
+const REMOVED_AT_ONCE = 1000;
 
 /**
  * Makes every other keeper of state forget accounts that no longer exist. Called with addresses whose mailboxes are already
@@ -28,10 +32,15 @@ import { mailboxNames, type Problem, type ReportProblem, readChangeTime } from '
  */
 export type ForgetAccounts = (addresses: readonly string[]) => Promise<void>;
 
+/** `begun`: an earlier run, or `chatmailctl account delete`, had set the mailbox aside and not finished. */
+export type MailboxRemovalReason = 'unused' | 'leftover' | 'begun';
+
 /** What a run tells while it works. Paths contain addresses: they are for `-v` only. */
 export interface ExpiryEvents {
-  onRemoval(path: BytePath, reason: RemovalReason | 'unused' | 'leftover'): void;
+  onRemoval(path: BytePath, reason: RemovalReason | MailboxRemovalReason): void;
   onUnsure(path: BytePath): void;
+  /** A directory without an account that stays because of something nobody here knows. */
+  onUnknown(path: BytePath): void;
   onProblem(problem: Problem): void;
   onProgress(done: number, total: number): void;
 }
@@ -41,6 +50,8 @@ export interface ExpiryOptions {
   readonly rules: ExpiryRules;
   readonly clock: RunClock;
   readonly isDryRun: boolean;
+  /** Tell every path. One thread does all the work then: what another has to tell would be in memory first. */
+  readonly isVerbose: boolean;
   /** Work on this many mailboxes at most. */
   readonly maxMailboxes: number;
   readonly forget: ForgetAccounts;
@@ -58,6 +69,10 @@ export interface ExpirySummary extends MessageTally {
   accountsUnsure: number;
   /** Directories without an account or anything else of value that were removed. */
   leftoversRemoved: number;
+  /** Such directories that stay because they hold something nobody here knows. */
+  leftoversKept: number;
+  /** Mailboxes that an earlier run, or `chatmailctl account delete`, had begun to remove, and that are gone now. */
+  mailboxesFinished: number;
   /** Things that could not be read, removed or forgotten. */
   problems: number;
   /** True when so many accounts are unused that none of them may go, and nothing was touched. */
@@ -67,6 +82,8 @@ export interface ExpirySummary extends MessageTally {
 interface Run extends ExpiryOptions {
   readonly summary: ExpirySummary;
   readonly report: ReportProblem;
+  /** False once nobody could be told to forget: then nobody is asked again in this run. */
+  canForget: boolean;
 }
 
 interface Survey {
@@ -85,8 +102,8 @@ export async function runExpiry(options: ExpiryOptions): Promise<ExpirySummary> 
     summary.problems++;
     options.events.onProblem(problem);
   };
-  const run: Run = { ...options, summary, report };
-  if (!run.isDryRun) await finish(run, findSetAside(run.mailboxesDir, report));
+  const run: Run = { ...options, summary, report, canForget: true };
+  summary.mailboxesFinished = await finishAll(run, findSetAside(run.mailboxesDir, report), 'begun');
 
   const survey = surveyAccounts(run);
   summary.isStopped = !mayDeleteAccounts(summary.accountsUnused, summary.accounts, run.rules);
@@ -105,6 +122,8 @@ function emptySummary(): ExpirySummary {
     accountsRemoved: 0,
     accountsUnsure: 0,
     leftoversRemoved: 0,
+    leftoversKept: 0,
+    mailboxesFinished: 0,
     ...emptyTally(),
     problems: 0,
     isStopped: false,
@@ -145,26 +164,47 @@ function judge(run: Run, name: BytePath): AccountVerdict {
 async function removeMailboxes(run: Run, names: readonly BytePath[], verdict: 'unused' | 'leftover'): Promise<number> {
   const holds = (mailbox: BytePath) =>
     judgeAccount(readLastLogin(mailbox, run.report), run.rules, run.clock) === verdict;
-  const gone = run.isDryRun ? [] : setAside(run.mailboxesDir, names, holds, run.report);
-  const removed = run.isDryRun ? names : gone.map(({ name }) => name);
-  for (const name of removed) run.events.onRemoval(`${run.mailboxesDir}/${name}`, verdict);
-  await finish(run, gone);
-  return removed.length;
+  if (!run.isDryRun) return finishAll(run, setAside(run.mailboxesDir, names, holds, run.report), verdict);
+  for (const name of names) run.events.onRemoval(`${run.mailboxesDir}/${name}`, verdict);
+  return names.length;
 }
 
-/** Forgets and takes apart mailboxes that are out of reach already. */
-async function finish(run: Run, gone: readonly SetAside[]): Promise<void> {
+/**
+ * Forgets and takes apart mailboxes that are out of reach already; in a dry run only tells of them. Returns how many they
+ * are; of those begun earlier, how many have come to their end.
+ */
+async function finishAll(run: Run, gone: Iterable<SetAside>, reason: MailboxRemovalReason): Promise<number> {
+  let count = 0;
+  let finished = 0;
+  let portion: SetAside[] = [];
+  for (const mailbox of gone) {
+    count++;
+    run.events.onRemoval(reason === 'begun' ? mailbox.path : `${run.mailboxesDir}/${mailbox.name}`, reason);
+    if (run.isDryRun) continue;
+    portion.push(mailbox);
+    if (portion.length < REMOVED_AT_ONCE) continue;
+    finished += await finish(run, portion);
+    portion = [];
+  }
+  if (run.isDryRun) return count;
+  finished += await finish(run, portion);
+  removeRunDirectories(run.mailboxesDir, run.report);
+  return reason === 'begun' ? finished : count;
+}
+
+async function finish(run: Run, gone: readonly SetAside[]): Promise<number> {
   const addresses = gone.flatMap(({ name }) => addressOf(name) ?? []);
-  let isForgotten = true;
-  if (addresses.length > 0) {
+  if (addresses.length > 0 && run.canForget) {
     await run.forget(addresses).catch(() => {
-      isForgotten = false;
+      run.canForget = false;
       run.report({ path: run.mailboxesDir, code: 'EFORGET' });
     });
   }
   // Mail goes in any case. The empty directories wait for the next run when their owners are still remembered somewhere.
   const emptied = gone.filter((mailbox) => emptySetAside(mailbox, run.report));
-  if (isForgotten) removeSetAside(run.mailboxesDir, emptied, run.report);
+  if (!run.canForget) return 0;
+  removeSetAside(emptied, run.report);
+  return emptied.length;
 }
 
 function addressOf(name: BytePath): string | undefined {
@@ -177,24 +217,38 @@ function addressOf(name: BytePath): string | undefined {
 async function expireMailboxes(run: Run, survey: Survey): Promise<BytePath[]> {
   const { summary, events } = run;
   let done = 0;
-  const expireHere = (mailbox: BytePath) => {
+  const expireHere = (mailbox: BytePath, onExtra?: (name: BytePath, isFile: boolean) => void): MailboxRest => {
     events.onProgress(done++, survey.mailboxes);
-    return expireMailbox(mailbox, run, summary, events.onRemoval, run.report);
+    return expireMailbox(mailbox, run, summary, {
+      onRemoval: events.onRemoval,
+      onProblem: run.report,
+      ...(onExtra && { onExtra }),
+    });
   };
-  await expireShared(mailboxesToExpire(run, survey), survey.mailboxes, run, expireHere, (report) => {
-    done += report.mailboxes;
-    addTally(summary, report.tally);
-    for (const [path, reason] of report.removals) events.onRemoval(path, reason);
-    for (const problem of report.problems) run.report(problem);
+  await expireShared(mailboxesToExpire(run, survey), run.isVerbose ? 0 : survey.mailboxes, run, {
+    expireHere: (mailbox) => void expireHere(mailbox),
+    onReport(report) {
+      done += report.mailboxes;
+      addTally(summary, report.tally);
+      summary.problems += report.problems;
+    },
+    onHelperLost: (error) => run.report({ path: run.mailboxesDir, code: errorCode(error) }),
   });
 
   const leftovers: BytePath[] = [];
   for (const name of survey.withoutAccount) {
     const mailbox = `${run.mailboxesDir}/${name}`;
     const changedAtMs = readChangeTime(mailbox, run.report);
-    const { messages, extraFiles } = expireHere(mailbox);
-    const fileNames = extraFiles.map((file) => file.name);
-    if (changedAtMs !== undefined && isLeftover(messages, fileNames, changedAtMs, run.clock)) leftovers.push(name);
+    let holdsUnknown = false;
+    const rest = expireHere(mailbox, (file, isFile) => {
+      if (!isFile || !isOwnFile(file)) holdsUnknown = true;
+    });
+    const verdict = judgeRemains({ ...rest, holdsUnknown, changedAtMs }, run.clock);
+    if (verdict === 'leftover') leftovers.push(name);
+    else if (verdict === 'unknown') {
+      summary.leftoversKept++;
+      events.onUnknown(mailbox);
+    }
   }
   return leftovers;
 }

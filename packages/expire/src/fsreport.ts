@@ -6,11 +6,12 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { EXIT_OK, EXIT_TEMPORARY, loadConfig, UsageError, writeFileAtomic } from '#core';
+import { EXIT_CONFIG, EXIT_OK, EXIT_TEMPORARY, ExitError, loadConfig, UsageError, writeFileAtomic } from '#core';
 import { fromText } from './byte-path.ts';
+import { errorCode } from './directory.ts';
 import { readLastLogin } from './last-login.ts';
 import { DAY_MS } from './plan.ts';
-import { parseCount, parseWords, runProgram } from './program.ts';
+import { checkMailboxesDir, parseCount, parseWords, runProgram } from './program.ts';
 import { createProgressBar } from './progress.ts';
 import {
   addMailbox,
@@ -21,7 +22,7 @@ import {
   formatText,
   type ReportOptions,
 } from './report.ts';
-import { mailboxNames, type Problem, readMailbox } from './scan.ts';
+import { mailboxNames, walkMailbox } from './scan.ts';
 
 const LEGACY_METRICS_FILE = '/var/www/html/metrics';
 const TEXTFILE_NAME = 'fsreport.prom';
@@ -67,6 +68,7 @@ await runProgram('chatmail-fsreport', USAGE, async (words) => {
   const config = loadConfig(positionals[0]);
   for (const warning of config.warnings) process.stderr.write(`chatmail-fsreport: ${warning}\n`);
 
+  checkMailboxesDir(config.mailboxes_dir);
   const startedMs = performance.now();
   const { report, problems } = walk(fromText(config.mailboxes_dir), maxMailboxes, options);
   const run = {
@@ -76,8 +78,8 @@ await runProgram('chatmail-fsreport', USAGE, async (words) => {
   };
 
   const { textfile, 'legacy-metrics': legacyFile, json } = values;
-  if (textfile !== undefined) await publish(textfilePath(textfile), formatPrometheus(report, run));
-  if (legacyFile !== undefined) await publish(legacyFile, formatLegacyMetrics(report));
+  if (textfile !== undefined) await publish('--textfile', textfile, formatPrometheus(report, run), TEXTFILE_NAME);
+  if (legacyFile !== undefined) await publish('--legacy-metrics', legacyFile, formatLegacyMetrics(report));
   if (json) process.stdout.write(formatJson(report, run));
   else if (textfile === undefined && legacyFile === undefined) process.stdout.write(formatText(report, options));
   if (problems > 0) process.stderr.write(`chatmail-fsreport: ${problems} files or directories could not be read\n`);
@@ -87,7 +89,7 @@ await runProgram('chatmail-fsreport', USAGE, async (words) => {
 function walk(mailboxesDir: string, maxMailboxes: number, options: ReportOptions) {
   const report = emptyReport();
   let problems = 0;
-  const onProblem = (_: Problem) => void problems++;
+  const onProblem = () => void problems++;
   const progress = createProgressBar(process.stderr, 'mailboxes', true);
   let done = 0;
   for (const name of mailboxNames(mailboxesDir)) {
@@ -95,20 +97,39 @@ function walk(mailboxesDir: string, maxMailboxes: number, options: ReportOptions
     // How many there are is only known at the end; counting them first would be a walk of its own.
     progress.update(++done, undefined);
     const mailbox = `${mailboxesDir}/${name}`;
-    const contents = readMailbox(mailbox, onProblem, { sizesOnDisk: true });
-    addMailbox(report, { name, login: readLastLogin(mailbox, onProblem), ...contents }, options);
+    const visitor = {
+      onMessage: addMailbox(report, { name, login: readLastLogin(mailbox, onProblem) }, options),
+      onExtra: (_name: string, _isFile: boolean, bytes: number) => {
+        report.extraBytes += bytes;
+      },
+    };
+    walkMailbox(mailbox, visitor, onProblem, { sizesOnDisk: true });
   }
   progress.end();
   return { report, problems };
 }
 
-/** Readable by the web server and the metrics collector, whose users are others. */
-function publish(path: string, text: string): Promise<void> {
-  return writeFileAtomic(path, text, { mode: 0o644 });
-}
-
-function textfilePath(path: string): string {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ? join(path, TEXTFILE_NAME) : path;
+/**
+ * Writes a file that the web server and the metrics collector, whose users are others, may read.
+ *
+ * @param nameInDirectory what to call it where `path` is a directory
+ * @throws ExitError when it cannot be written
+ */
+async function publish(option: string, path: string, text: string, nameInDirectory?: string): Promise<void> {
+  try {
+    const isDirectory = nameInDirectory !== undefined && statSync(path, { throwIfNoEntry: false })?.isDirectory();
+    await writeFileAtomic(isDirectory ? join(path, nameInDirectory) : path, text, { mode: 0o644 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).syscall === undefined) throw error;
+    const code = errorCode(error);
+    const isWrongPath = code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR';
+    const advice = isWrongPath ? 'make its directory, or name another file' : 'make room and let this user write there';
+    throw new ExitError(
+      isWrongPath ? EXIT_CONFIG : EXIT_TEMPORARY,
+      `${option} ${path} cannot be written (${code}): ${advice}`,
+      { cause: error },
+    );
+  }
 }
 
 /** `--legacy-metrics` takes a value or none, which parseArgs cannot express. */

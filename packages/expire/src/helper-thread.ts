@@ -6,32 +6,21 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { BytePath } from './byte-path.ts';
 import { emptyTally, expireMailbox, type MailboxExpiryOptions, type MessageTally } from './mailbox-expiry.ts';
-import type { RemovalReason } from './plan.ts';
-import type { Problem } from './scan.ts';
 
-/** What has become of one portion of mailboxes. */
+/** What has become of one portion of mailboxes. Only numbers: names of what is in them could be any amount. */
 export interface HelperReport {
   readonly mailboxes: number;
   readonly tally: MessageTally;
-  readonly removals: readonly (readonly [path: BytePath, reason: RemovalReason])[];
-  readonly problems: readonly Problem[];
+  readonly problems: number;
 }
 
 const options = workerData as MailboxExpiryOptions;
 
 parentPort?.on('message', (mailboxes: readonly BytePath[]) => {
   const tally = emptyTally();
-  const removals: [BytePath, RemovalReason][] = [];
-  const problems: Problem[] = [];
-  for (const mailbox of mailboxes) {
-    expireMailbox(
-      mailbox,
-      options,
-      tally,
-      (path, reason) => removals.push([path, reason]),
-      (problem) => problems.push(problem),
-    );
-  }
-  const report: HelperReport = { mailboxes: mailboxes.length, tally, removals, problems };
+  let problems = 0;
+  const events = { onRemoval: () => {}, onProblem: () => void problems++ };
+  for (const mailbox of mailboxes) expireMailbox(mailbox, options, tally, events);
+  const report: HelperReport = { mailboxes: mailboxes.length, tally, problems };
   parentPort?.postMessage(report);
 });

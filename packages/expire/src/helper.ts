@@ -14,61 +14,78 @@ import type { MailboxExpiryOptions } from './mailbox-expiry.ts';
 const PORTION = 64;
 /** Portions sent ahead, so that the helper has work while this thread is busy. */
 const SENT_AHEAD = 3;
+const HELPER_THREAD = new URL(`./helper-thread${extname(import.meta.url)}`, import.meta.url);
 /** Below this many mailboxes a thread takes longer to start than to be of use. */
 export const MIN_MAILBOXES_FOR_HELPER = 2000;
+
+/** Who does the work, and who is told of it. */
+export interface SharedWork {
+  expireHere(mailbox: BytePath): void;
+  /** Told of every portion the helper has done. */
+  onReport(report: HelperReport): void;
+  /** The helper has ended early; what it had not reported is done here after all. */
+  onHelperLost(error: Error): void;
+}
 
 /**
  * Works on all mailboxes, each of them either by `expireHere` or by the helper, in no particular order.
  *
  * @param expected how many there are, about
- * @param onReport told of every portion the helper has done
- * @throws whatever ends the helper or `expireHere`
+ * @throws whatever `expireHere` throws
  */
 export async function expireShared(
   mailboxes: Iterable<BytePath>,
   expected: number,
   options: MailboxExpiryOptions,
-  expireHere: (mailbox: BytePath) => void,
-  onReport: (report: HelperReport) => void,
+  work: SharedWork,
+  helperThread = HELPER_THREAD,
 ): Promise<void> {
   const rest = mailboxes[Symbol.iterator]();
   if (expected < MIN_MAILBOXES_FOR_HELPER || availableParallelism() < 2) {
-    for (let next = rest.next(); !next.done; next = rest.next()) expireHere(next.value);
+    for (let next = rest.next(); !next.done; next = rest.next()) work.expireHere(next.value);
     return;
   }
-  const worker = new Worker(new URL(`./helper-thread${extname(import.meta.url)}`, import.meta.url), {
+  const worker = new Worker(helperThread, {
     workerData: { rules: options.rules, clock: options.clock, isDryRun: options.isDryRun },
     // A thread does not inherit the small young generation of libexec/launch.
     resourceLimits: { maxYoungGenerationSizeMb: 2 },
   });
   const finished = Promise.withResolvers<void>();
-  // Awaited only after our own part; until then nobody else would look at a failure.
-  finished.promise.catch(() => {});
-  let sent = 0;
+  /** Portions the helper has not reported yet, in their order. */
+  const sent: BytePath[][] = [];
+  let isLost = false;
   const feed = () => {
-    while (sent < SENT_AHEAD) {
+    while (!isLost && sent.length < SENT_AHEAD) {
       const portion = takePortion(rest);
       if (portion.length === 0) break;
       worker.postMessage(portion);
-      sent++;
+      sent.push(portion);
     }
-    if (sent === 0) finished.resolve();
+    if (sent.length === 0) finished.resolve();
   };
-  worker.on('error', finished.reject);
-  worker.on('exit', () => finished.reject(new Error('the helper thread ended early')));
+  const lose = (error: Error) => {
+    if (isLost) return;
+    isLost = true;
+    work.onHelperLost(error);
+    finished.resolve();
+  };
+  worker.on('error', lose);
+  worker.on('exit', () => lose(new Error('the helper thread ended early')));
   worker.on('message', (report: HelperReport) => {
-    sent--;
-    onReport(report);
+    sent.shift();
+    work.onReport(report);
     feed();
   });
   try {
     feed();
     for (let portion = takePortion(rest); portion.length > 0; portion = takePortion(rest)) {
-      for (const mailbox of portion) expireHere(mailbox);
+      for (const mailbox of portion) work.expireHere(mailbox);
       await setImmediate();
     }
     await finished.promise;
+    for (const mailbox of sent.flat()) work.expireHere(mailbox);
   } finally {
+    isLost = true;
     await worker.terminate();
   }
 }

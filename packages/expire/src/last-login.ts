@@ -5,8 +5,8 @@
 import { lstatSync } from 'node:fs';
 import { PASSWORD_FILE } from '#core';
 import { type BytePath, toSystemPath } from './byte-path.ts';
+import { errorCode, type ReportProblem } from './directory.ts';
 import type { LastLogin } from './plan.ts';
-import { type ReportProblem, systemErrorCode } from './scan.ts';
 
 /** When the owner of a mailbox last logged in: the mtime of the password file. */
 export function readLastLogin(mailbox: BytePath, report: ReportProblem): LastLogin {
@@ -16,7 +16,7 @@ export function readLastLogin(mailbox: BytePath, report: ReportProblem): LastLog
     if (!stats) return { kind: 'none' };
     return stats.isFile() ? { kind: 'known', atMs: stats.mtimeMs } : { kind: 'unreadable' };
   } catch (error) {
-    const code = systemErrorCode(error);
+    const code = errorCode(error);
     // The mailbox itself vanished or is no directory: nothing here to decide about.
     if (code === 'ENOTDIR') return { kind: 'unreadable' };
     report({ path, code });

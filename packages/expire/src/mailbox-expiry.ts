@@ -1,12 +1,22 @@
 /**
- * [io] The messages of one mailbox: read, planned, removed, counted. Imports nothing of core, because the helper thread loads
+ * [io] The messages of one mailbox: read, judged, removed, counted. Imports nothing of core, because the helper thread loads
  * it too and every library would be in memory twice.
  */
 
-import { removeMessages } from './apply.ts';
+import { MessageRemover } from './apply.ts';
 import type { BytePath } from './byte-path.ts';
-import { type ExpiryRules, isInFuture, planMessages, type RemovalReason, type RunClock } from './plan.ts';
-import { type ExtraFile, type ReportProblem, readMailbox } from './scan.ts';
+import { errorCode, type ReportProblem } from './directory.ts';
+import {
+  type ExpiryRules,
+  isInFuture,
+  type Message,
+  QUOTA_TARGET_FACTOR,
+  type RemovalReason,
+  type RunClock,
+  reasonOfAge,
+} from './plan.ts';
+import { walkMailbox } from './scan.ts';
+import { SpaceRule } from './space.ts';
 
 export interface MailboxExpiryOptions {
   readonly rules: ExpiryRules;
@@ -37,22 +47,69 @@ export function addTally(sum: MessageTally, tally: MessageTally): void {
   sum.messagesInFuture += tally.messagesInFuture;
 }
 
-/** Removes the messages of one mailbox that must go, and adds it to `tally`. Returns what is left in it. */
+/** Told what happens in a mailbox. */
+export interface MailboxEvents {
+  onRemoval(path: BytePath, reason: RemovalReason): void;
+  onProblem: ReportProblem;
+  /** Whatever is no message. */
+  onExtra?(name: BytePath, isFile: boolean): void;
+}
+
+/** What is left of a mailbox. */
+export interface MailboxRest {
+  readonly messages: number;
+  /** False when something could not be read. */
+  readonly isComplete: boolean;
+}
+
+/** Removes the messages of one mailbox that must go, and adds it to `tally`. Never throws: other mailboxes wait. */
 export function expireMailbox(
+  mailbox: BytePath,
+  options: MailboxExpiryOptions,
+  tally: MessageTally,
+  events: MailboxEvents,
+): MailboxRest {
+  const rest = { messages: 0, isComplete: false };
+  try {
+    rest.isComplete = expireMessages(mailbox, options, tally, events, rest);
+  } catch (error) {
+    events.onProblem({ path: mailbox, code: errorCode(error) });
+  }
+  return rest;
+}
+
+function expireMessages(
   mailbox: BytePath,
   { rules, clock, isDryRun }: MailboxExpiryOptions,
   tally: MessageTally,
-  onRemoval: (path: BytePath, reason: RemovalReason) => void,
-  report: ReportProblem,
-): { readonly messages: number; readonly extraFiles: readonly ExtraFile[] } {
-  const { messages, extraFiles } = readMailbox(mailbox, report);
-  const removed = removeMessages(mailbox, planMessages(messages, rules, clock), isDryRun, report);
-  tally.messages += messages.length;
-  for (const message of messages) if (isInFuture(message.arrivedAtMs, clock)) tally.messagesInFuture++;
-  for (const { message, reason } of removed) {
+  events: MailboxEvents,
+  rest: { messages: number },
+): boolean {
+  const remover = new MessageRemover(mailbox, isDryRun, events.onProblem);
+  const remove = (message: Message, reason: RemovalReason) => {
+    if (!remover.remove(message)) return;
+    rest.messages--;
     tally.messagesRemoved[reason]++;
     tally.bytesRemoved += message.bytes;
-    onRemoval(`${message.folder.path}/${message.name}`, reason);
-  }
-  return { messages: messages.length - removed.length, extraFiles };
+    events.onRemoval(`${message.folder.path}/${message.name}`, reason);
+  };
+  const space = new SpaceRule(rules.max_mailbox_size * QUOTA_TARGET_FACTOR, clock);
+  const visitor = {
+    onMessage: (message: Message) => {
+      rest.messages++;
+      tally.messages++;
+      if (isInFuture(message.arrivedAtMs, clock)) tally.messagesInFuture++;
+      const reason = reasonOfAge(message, rules, clock);
+      if (reason) remove(message, reason);
+      else space.count(message);
+    },
+    ...(events.onExtra && { onExtra: events.onExtra }),
+  };
+  const isComplete = walkMailbox(mailbox, visitor, events.onProblem);
+  // Problems are told the first time.
+  const forEachKept = (visit: (message: Message) => void) =>
+    walkMailbox(mailbox, { onMessage: (message) => reasonOfAge(message, rules, clock) ?? visit(message) }, () => {});
+  space.removeOldest(forEachKept, (message) => remove(message, 'quota'));
+  remover.end();
+  return isComplete;
 }

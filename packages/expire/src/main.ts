@@ -5,10 +5,10 @@
 import { getPriority, setPriority } from 'node:os';
 import { parseArgs } from 'node:util';
 import { EXIT_OK, EXIT_TEMPORARY, forgetAccounts, loadConfig, METADATA_SOCKET, UsageError } from '#core';
-import { formatPath, fromText } from './byte-path.ts';
-import { type ExpiryEvents, runExpiry } from './expiry.ts';
-import { DAY_MS } from './plan.ts';
-import { parseCount, parseWords, runProgram } from './program.ts';
+import { type BytePath, formatPath, fromText } from './byte-path.ts';
+import { type ExpiryEvents, type MailboxRemovalReason, runExpiry } from './expiry.ts';
+import { DAY_MS, type RemovalReason } from './plan.ts';
+import { checkMailboxesDir, parseCount, parseWords, runProgram } from './program.ts';
 import { createProgressBar } from './progress.ts';
 import { formatSummary, formatSummaryJson, summaryNotes } from './summary.ts';
 
@@ -26,6 +26,16 @@ Removes messages and accounts that are older than chatmail.ini allows. Without -
 `;
 
 const LOWEST_PRIORITY = 19;
+
+/** What `-v` calls them. */
+const REASONS: Readonly<Record<RemovalReason | MailboxRemovalReason, string>> = {
+  age: 'age',
+  large: 'large',
+  quota: 'quota',
+  unused: 'unused',
+  leftover: 'leftover',
+  begun: 'set aside earlier',
+};
 
 await runProgram('chatmail-expire', USAGE, async (words) => {
   const { values, positionals } = parseWords(() =>
@@ -47,18 +57,13 @@ await runProgram('chatmail-expire', USAGE, async (words) => {
   const maxMailboxes = parseCount('--maxnum', values.maxnum) ?? Number.POSITIVE_INFINITY;
   const config = loadConfig(positionals[0]);
   for (const warning of config.warnings) process.stderr.write(`chatmail-expire: ${warning}\n`);
+  checkMailboxesDir(config.mailboxes_dir);
   yieldToOthers();
 
   const isVerbose = values.verbose ?? false;
   const isDryRun = !values.remove;
-  const tell = (line: string) => isVerbose && process.stderr.write(`${line}\n`);
   const progress = createProgressBar(process.stderr, 'mailboxes', !isVerbose);
-  const events: ExpiryEvents = {
-    onRemoval: (path, reason) => tell(`${isDryRun ? 'would remove' : 'removing'} ${formatPath(path)} (${reason})`),
-    onUnsure: (path) => tell(`keeping ${formatPath(path)} (date of last login unreadable or in the future)`),
-    onProblem: ({ path, code }) => tell(`failed ${formatPath(path)} (${code})`),
-    onProgress: progress.update,
-  };
+  const events = isVerbose ? namingEvents(isDryRun) : quietEvents(progress.update);
   const realNowMs = Date.now();
   const startedMs = performance.now();
   const summary = await runExpiry({
@@ -66,6 +71,7 @@ await runProgram('chatmail-expire', USAGE, async (words) => {
     rules: config,
     clock: { nowMs: realNowMs - days * DAY_MS, realNowMs },
     isDryRun,
+    isVerbose,
     maxMailboxes,
     forget: (addresses) => forgetAccounts(addresses, values['metadata-socket'] ?? METADATA_SOCKET, config.state_dir),
     events,
@@ -78,6 +84,22 @@ await runProgram('chatmail-expire', USAGE, async (words) => {
   for (const note of summaryNotes(summary, config)) process.stderr.write(`chatmail-expire: ${note}\n`);
   return summary.problems > 0 || summary.isStopped ? EXIT_TEMPORARY : EXIT_OK;
 });
+
+function namingEvents(isDryRun: boolean): ExpiryEvents {
+  const tell = (verb: string, path: BytePath, remark: string) =>
+    process.stderr.write(`${verb} ${formatPath(path)} (${remark})\n`);
+  return {
+    onRemoval: (path, reason) => tell(isDryRun ? 'would remove' : 'removing', path, REASONS[reason]),
+    onUnsure: (path) => tell('keeping', path, 'date of last login unreadable or in the future'),
+    onUnknown: (path) => tell('keeping', path, 'no account, but it holds something unknown'),
+    onProblem: ({ path, code }) => tell('failed', path, code),
+    onProgress: () => {},
+  };
+}
+
+function quietEvents(onProgress: ExpiryEvents['onProgress']): ExpiryEvents {
+  return { onRemoval: () => {}, onUnsure: () => {}, onUnknown: () => {}, onProblem: () => {}, onProgress };
+}
 
 /** Deliveries and logins go first, always. */
 function yieldToOthers(): void {

@@ -61,11 +61,6 @@ export interface Message {
 
 export type RemovalReason = 'age' | 'large' | 'quota';
 
-export interface Removal {
-  readonly message: Message;
-  readonly reason: RemovalReason;
-}
-
 /** True for a date that cannot be right, because it has not come yet. Never a reason to delete, always one to tell. */
 export function isInFuture(atMs: number, clock: RunClock): boolean {
   return atMs > clock.realNowMs + CLOCK_TOLERANCE_MS;
@@ -80,50 +75,18 @@ export function judgeAccount(login: LastLogin, rules: ExpiryRules, clock: RunClo
 
 /**
  * True when a run may delete that many accounts. More than `expire_max_accounts_percent` of all at once is rather a backup
- * that lost its times than users who left. One account is never too many (a relay of three must work too), unless the
- * limit is 0.
+ * that lost its times than users who left. A single account of several is not (a relay of three must work too), unless the
+ * limit is 0; the only account there is, is everybody's.
  */
 export function mayDeleteAccounts(unused: number, accounts: number, rules: ExpiryRules): boolean {
   const percent = rules.expire_max_accounts_percent;
-  return unused * 100 <= accounts * percent || (unused === 1 && percent > 0);
+  return unused * 100 <= accounts * percent || (unused === 1 && accounts > 1 && percent > 0);
 }
 
-/** Messages of one mailbox that expire by age, by size and age, and then for space. */
-export function planMessages(messages: readonly Message[], rules: ExpiryRules, clock: RunClock): Removal[] {
-  const removals: Removal[] = [];
-  const kept: Message[] = [];
-  const anyBeforeMs = clock.nowMs - rules.delete_mails_after * DAY_MS;
-  const largeBeforeMs = clock.nowMs - rules.delete_large_after * DAY_MS;
-  for (const message of messages) {
-    if (message.arrivedAtMs < anyBeforeMs) removals.push({ message, reason: 'age' });
-    // Only in cur/: one that came since a client last opened the mailbox stays for its full time.
-    else if (
-      message.bytes > LARGE_MESSAGE_BYTES &&
-      message.arrivedAtMs < largeBeforeMs &&
-      message.folder.kind === 'cur'
-    ) {
-      removals.push({ message, reason: 'large' });
-    } else kept.push(message);
-  }
-  removals.push(...planQuota(kept, rules.max_mailbox_size * QUOTA_TARGET_FACTOR, clock));
-  return removals;
-}
-
-/** Oldest messages whose removal brings a mailbox down to `targetBytes`, or as near as the protected ones allow. */
-export function planQuota(messages: readonly Message[], targetBytes: number, clock: RunClock): Removal[] {
-  // Files in tmp/ are not counted by Dovecot's quota either.
-  const counted = messages.filter((message) => message.folder.kind !== 'tmp');
-  let excess = counted.reduce((sum, message) => sum + message.bytes, 0) - targetBytes;
-  if (excess <= 0) return [];
-  const youngestMs = clock.nowMs - QUOTA_PROTECTED_MS;
-  const candidates = counted
-    .filter((message) => message.arrivedAtMs <= youngestMs)
-    .sort((a, b) => a.arrivedAtMs - b.arrivedAtMs || (a.name < b.name ? -1 : 1));
-  const removals: Removal[] = [];
-  for (const message of candidates) {
-    if (excess <= 0) break;
-    removals.push({ message, reason: 'quota' });
-    excess -= message.bytes;
-  }
-  return removals;
+/** Why a message expires, whatever else its mailbox holds; undefined when it stays. */
+export function reasonOfAge(message: Message, rules: ExpiryRules, clock: RunClock): 'age' | 'large' | undefined {
+  if (message.arrivedAtMs < clock.nowMs - rules.delete_mails_after * DAY_MS) return 'age';
+  // Only in cur/: one that came since a client last opened the mailbox stays for its full time.
+  const isLarge = message.bytes > LARGE_MESSAGE_BYTES && message.folder.kind === 'cur';
+  return isLarge && message.arrivedAtMs < clock.nowMs - rules.delete_large_after * DAY_MS ? 'large' : undefined;
 }

@@ -3,7 +3,9 @@
  * exit codes of the daemon contract.
  */
 
-import { EXIT_OK, ExitError, exitCodeOf, packageVersion, UsageError } from '#core';
+import { closeSync, constants, openSync } from 'node:fs';
+import { ConfigError, EXIT_OK, EXIT_TEMPORARY, ExitError, exitCodeOf, packageVersion, UsageError } from '#core';
+import { errorCode } from './directory.ts';
 
 /**
  * Runs a program to its end and sets the exit code.
@@ -23,9 +25,37 @@ export async function runProgram(
     else if (words.includes('--version')) process.stdout.write(`${name} ${packageVersion()}\n`);
     else process.exitCode = await work(words);
   } catch (error) {
-    const text = error instanceof ExitError ? error.message : `unexpected error: ${(error as Error).stack ?? error}`;
-    process.stderr.write(`${name}: ${text}\n`);
-    process.exitCode = exitCodeOf(error);
+    const failure = describeSystemError(error);
+    if (failure === undefined && !(error instanceof ExitError)) {
+      process.stderr.write(`${name}: unexpected error: ${(error as Error).stack ?? error}\n`);
+    } else process.stderr.write(`${name}: ${failure ?? (error as Error).message}\n`);
+    process.exitCode = failure === undefined ? exitCodeOf(error) : EXIT_TEMPORARY;
+  }
+}
+
+/** `scandir failed (EIO)`, without the path, which may be an address; undefined when it is no error of the system. */
+function describeSystemError(error: unknown): string | undefined {
+  const { syscall } = error as NodeJS.ErrnoException;
+  return typeof syscall === 'string' ? `${syscall} failed (${errorCode(error)}); try again later` : undefined;
+}
+
+/**
+ * Makes sure that the directory of all mailboxes can be read, before anything is judged by what is in it. One that is
+ * missing is right: no account has been made yet.
+ *
+ * @throws ConfigError when it is no directory; ExitError when it cannot be read
+ */
+export function checkMailboxesDir(path: string): void {
+  try {
+    closeSync(openSync(path, constants.O_RDONLY | constants.O_DIRECTORY));
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === 'ENOENT') return;
+    if (code === 'ENOTDIR') throw new ConfigError(`${path} is not a directory`, { key: 'mailboxes_dir' });
+    throw new ExitError(
+      EXIT_TEMPORARY,
+      `mailboxes_dir ${path} cannot be read (${code}); run this as the user it belongs to, or as root`,
+    );
   }
 }
 

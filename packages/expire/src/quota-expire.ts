@@ -6,12 +6,14 @@
 
 import { lstatSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { EXIT_OK, EXIT_TEMPORARY, UsageError } from '#core';
-import { removeMessages } from './apply.ts';
+import { EXIT_OK, EXIT_TEMPORARY, ExitError, UsageError } from '#core';
+import { MessageRemover } from './apply.ts';
 import { type BytePath, fromText, toSystemPath } from './byte-path.ts';
-import { planQuota } from './plan.ts';
+import { errorCode } from './directory.ts';
+import type { Message } from './plan.ts';
 import { parseCount, parseWords, runProgram } from './program.ts';
-import { type Problem, readMailbox } from './scan.ts';
+import { walkMailbox } from './scan.ts';
+import { SpaceRule } from './space.ts';
 
 const USAGE = `usage: chatmail-quota-expire TARGET_MB MAILBOX_PATH
 
@@ -28,24 +30,41 @@ await runProgram('chatmail-quota-expire', USAGE, async (words) => {
     throw new UsageError('write TARGET_MB MAILBOX_PATH');
   }
   const targetBytes = parseCount('TARGET_MB', target)! * MEGABYTE;
+  if (targetBytes === 0) throw new UsageError('TARGET_MB 0 would remove all mail: write 1 or more');
   const mailbox = fromText(path.replace(/(?<=.)\/+$/, ''));
   checkMailbox(mailbox);
 
   let problems = 0;
-  const report = (_: Problem) => void problems++;
+  let removed = 0;
+  const report = () => void problems++;
   const nowMs = Date.now();
-  const { messages } = readMailbox(mailbox, report);
-  const plan = planQuota(messages, targetBytes, { nowMs, realNowMs: nowMs });
-  const removed = removeMessages(mailbox, plan, false, report);
-  if (removed.length > 0) process.stderr.write(`chatmail-quota-expire: removed ${removed.length} messages\n`);
+  const space = new SpaceRule(targetBytes, { nowMs, realNowMs: nowMs });
+  const remover = new MessageRemover(mailbox, false, report);
+  walkMailbox(mailbox, { onMessage: (message) => space.count(message) }, report);
+  // Problems are counted the first time.
+  const forEach = (onMessage: (message: Message) => void) => walkMailbox(mailbox, { onMessage }, () => {});
+  space.removeOldest(forEach, (message) => {
+    if (remover.remove(message)) removed++;
+  });
+  remover.end();
+  if (removed > 0) process.stderr.write(`chatmail-quota-expire: removed ${removed} messages\n`);
   if (problems > 0) process.stderr.write(`chatmail-quota-expire: ${problems} files could not be read or removed\n`);
   return problems > 0 ? EXIT_TEMPORARY : EXIT_OK;
 });
 
-/** @throws UsageError unless there is a maildir at this very path, not behind a link */
+/** @throws UsageError unless there is a maildir at this very path, not behind a link; ExitError when that cannot be seen */
 function checkMailbox(mailbox: BytePath): void {
-  const isDirectory = (path: BytePath) => lstatSync(toSystemPath(path), { throwIfNoEntry: false })?.isDirectory();
   if (!isDirectory(mailbox) || !(isDirectory(`${mailbox}/cur`) || isDirectory(`${mailbox}/new`))) {
     throw new UsageError('MAILBOX_PATH is no mailbox: it must be a directory that holds cur/ or new/');
+  }
+}
+
+function isDirectory(path: BytePath): boolean {
+  try {
+    return lstatSync(toSystemPath(path), { throwIfNoEntry: false })?.isDirectory() ?? false;
+  } catch (error) {
+    // Without the path: it is an address.
+    const text = `MAILBOX_PATH cannot be read (${errorCode(error)}); run this as the user the mailbox belongs to`;
+    throw new ExitError(EXIT_TEMPORARY, text);
   }
 }

@@ -62,43 +62,37 @@ export function emptyReport(): StorageReport {
   };
 }
 
-/** Adds one mailbox to the sums. */
+/** Counts a mailbox; what it returns is to be called with each of its messages. */
 export function addMailbox(
   report: StorageReport,
-  mailbox: {
-    readonly name: string;
-    readonly login: LastLogin;
-    readonly messages: readonly Message[];
-    readonly extraFiles: readonly { readonly bytes: number }[];
-  },
+  { name, login }: { readonly name: string; readonly login: LastLogin },
   options: ReportOptions,
-): void {
-  const { login, messages } = mailbox;
-  report.messages += messages.length;
-  for (const message of messages) report.messageBytes += message.bytes;
-  for (const file of mailbox.extraFiles) report.extraBytes += file.bytes;
-  if (login.kind !== 'known') {
-    report.mailboxesWithoutLogin++;
-    return;
+): (message: Message) => void {
+  let isSummedUp = false;
+  if (login.kind !== 'known') report.mailboxesWithoutLogin++;
+  else {
+    report.accounts++;
+    if (name.startsWith(CI_PREFIX)) report.ciAccounts++;
+    else addActivity(report, login.atMs, options.nowMs);
+    isSummedUp = login.atMs <= options.nowMs - options.minLoginAgeDays * DAY_MS;
   }
-  report.accounts++;
-  if (mailbox.name.startsWith(CI_PREFIX)) report.ciAccounts++;
-  else addActivity(report, login.atMs, options.nowMs);
-  if (login.atMs <= options.nowMs - options.minLoginAgeDays * DAY_MS) addSizes(report, messages, options.folderKind);
+  return (message) => {
+    report.messages++;
+    report.messageBytes += message.bytes;
+    if (isSummedUp) addSize(report, message, options.folderKind);
+  };
 }
 
 function addActivity(report: StorageReport, loginAtMs: number, nowMs: number): void {
   for (const bucket of report.activity) if (loginAtMs >= nowMs - bucket.days * DAY_MS) bucket.accounts++;
 }
 
-function addSizes(report: StorageReport, messages: readonly Message[], folderKind: FolderKind | undefined): void {
-  for (const { bytes, folder } of messages) {
-    if (folderKind !== undefined && folder.kind !== folderKind) continue;
-    for (const bucket of report.sizes) {
-      if (bytes < bucket.minBytes) break;
-      bucket.bytes += bytes;
-      bucket.count++;
-    }
+function addSize(report: StorageReport, { bytes, folder }: Message, folderKind: FolderKind | undefined): void {
+  if (folderKind !== undefined && folder.kind !== folderKind) return;
+  for (const bucket of report.sizes) {
+    if (bytes < bucket.minBytes) break;
+    bucket.bytes += bytes;
+    bucket.count++;
   }
 }
 

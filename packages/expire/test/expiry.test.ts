@@ -1,7 +1,19 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { DAY, expire, messageName, RULES, Tree } from './tree.ts';
+
+const NOBODY = 65_534;
 
 function withTree(t: Test): Tree {
   const tree = new Tree();
@@ -40,6 +52,28 @@ t.test('removes aged messages in all folders and the quota cache, and keeps the 
       'a@x.org/tmp/2.arriving',
     ],
   );
+});
+
+t.test('space is made in the mailbox, oldest first', async (t) => {
+  const tree = withTree(t);
+  tree.account('a@x.org', 1);
+  for (let age = 0; age < 10; age++) tree.file(`a@x.org/cur/${messageName(age, age, 100)}`, 0);
+  tree.file(`a@x.org/.Folder/new/${messageName(12, 12, 100, '')}`, 0);
+  tree.file(`a@x.org/cur/${messageName(21, 21, 5000)}`, 0);
+  tree.file('a@x.org/maildirsize', 0);
+  const rules = { ...RULES, max_mailbox_size: 500 };
+  const dry = await expire(tree.root, { rules, isDryRun: true });
+  const { summary, removed } = await expire(tree.root, { rules });
+  t.same(summary.messagesRemoved, { age: 1, large: 0, quota: 8 }, '350 of 1100 bytes may stay, and age goes first');
+  t.same(dry.removed, removed);
+  t.same(dry.summary, summary);
+  const left = tree.paths().filter((path) => /\/cur\/\d/.test(path));
+  t.same(left.length, 3);
+  t.ok(
+    left.every((path) => /M[012]P/.test(path)),
+    'the youngest',
+  );
+  t.notOk(existsSync(join(tree.root, 'a@x.org/maildirsize')));
 });
 
 t.test('removes unused accounts whole and has them forgotten', async (t) => {
@@ -128,6 +162,7 @@ t.test('the directory for what is set aside may not be a link', async (t) => {
   const tree = withTree(t);
   const outside = withTree(t);
   symlinkSync(outside.root, join(tree.root, '.expired'));
+  tree.account('a@x.org', 1);
   tree.account('old@x.org', 100);
   const { problems, removed } = await expire(tree.root);
   t.same(problems, ['.expired ENOTDIR']);
@@ -225,6 +260,69 @@ t.test('directories without an account go when nothing would be lost', async (t)
   t.equal(summary.accountsRemoved, 0);
   t.same(forgotten.sort(), ['aged@x.org', 'empty@x.org', 'indexes@x.org']);
   t.same((await expire(tree.root)).removed, []);
+});
+
+t.test('a directory without an account stays when something in it could not be read or is unknown', async (t) => {
+  const tree = withTree(t);
+  const isRoot = process.geteuid?.() === 0;
+  const rows: [name: string, make: (path: string) => void, isUnknown: boolean, why: string][] = [
+    ['closed@x.org', (path) => chmodSync(join(path, 'cur'), 0), false, 'messages that cannot be read'],
+    ['folder@x.org', (path) => mkdirSync(join(path, '.Folder'), { mode: 0 }), false, 'a folder that cannot be read'],
+    ['link@x.org', (path) => symlinkSync('/nowhere', join(path, 'dovecot.index')), true, 'a link, whatever its name'],
+    ['linked@x.org', (path) => symlinkSync('/nowhere', join(path, 'cur/message')), true, 'a link among the messages'],
+    ['fifo@x.org', (path) => execFileSync('mkfifo', [join(path, 'subscriptions')]), true, 'a pipe'],
+    ['fifo2@x.org', (path) => execFileSync('mkfifo', [join(path, 'new/1.M1P1.mx')]), true, 'a pipe among the messages'],
+    [
+      'nested@x.org',
+      (path) => tree.file(`${path.slice(tree.root.length)}/new/more/mail`, 1),
+      true,
+      'a directory there',
+    ],
+    ['notes@x.org', (path) => tree.file(`${path.slice(tree.root.length)}/notes.txt`, 300), true, 'a file nobody knows'],
+  ];
+  for (const [name, make] of rows) {
+    tree.account(name, undefined);
+    make(join(tree.root, name));
+  }
+  tree.account('empty@x.org', undefined);
+  // The unreadable ones belong to somebody else than whoever looks.
+  if (isRoot) chownSync(tree.root, NOBODY, NOBODY);
+  for (const name of ['empty', ...rows.map(([each]) => each.slice(0, -6))]) {
+    if (isRoot) chownSync(join(tree.root, `${name}@x.org`), NOBODY, NOBODY);
+    tree.age(`${name}@x.org`, 3);
+  }
+  if (isRoot) process.seteuid?.(NOBODY);
+  const dry = await expire(tree.root, { isDryRun: true });
+  const result = await expire(tree.root).finally(() => isRoot && process.seteuid?.(0));
+  for (const path of ['closed@x.org/cur', 'folder@x.org/.Folder']) chmodSync(join(tree.root, path), 0o700);
+  for (const [name, , , why] of rows) t.ok(existsSync(join(tree.root, name)), why);
+  t.same(
+    result.unknown,
+    rows
+      .filter(([, , isUnknown]) => isUnknown)
+      .map(([name]) => name)
+      .sort(),
+  );
+  t.equal(result.summary.leftoversKept, 6);
+  t.same(result.problems, ['closed@x.org/cur EACCES', 'folder@x.org/.Folder EACCES']);
+  t.same(result.removed, ['empty@x.org leftover']);
+  t.same(dry.summary, result.summary);
+});
+
+t.test('accounts whose names begin with dots are accounts, and .expired is none', async (t) => {
+  const tree = withTree(t);
+  const [old, used] = ['.........@[127.0.0.1]', '.expired@[127.0.0.1]'];
+  tree.account(old, 100);
+  tree.account(used, 1);
+  tree.file(`${used}/cur/${messageName(21, 1)}`, 0);
+  tree.file('.expired/password', 300);
+  tree.age('.expired', 300);
+  const { summary, removed, forgotten, problems } = await expire(tree.root);
+  t.equal(summary.accounts, 2);
+  t.same(removed, [`${old} unused`, `${used}/cur/${messageName(21, 1)} age`].sort());
+  t.same(forgotten, [old]);
+  t.same(problems, []);
+  t.ok(existsSync(join(tree.root, used, 'password')));
 });
 
 t.test('--maxnum works on so many mailboxes and no more', async (t) => {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import t from 'tap';
+import type { Problem } from '../src/directory.ts';
 import { expireShared } from '../src/helper.ts';
 import { addTally, emptyTally, expireMailbox } from '../src/mailbox-expiry.ts';
 import { messageName, RULES, Tree } from './tree.ts';
@@ -21,54 +22,55 @@ t.test('two threads do the same as one', async (t) => {
   let here = 0;
   let there = 0;
   const tally = emptyTally();
-  const removed = new Set<string>();
-  const never = () => t.fail('a problem');
-  await expireShared(
-    mailboxes,
-    MANY,
-    { rules: RULES, clock, isDryRun: false },
-    (mailbox) => {
+  const options = { rules: RULES, clock, isDryRun: false };
+  await expireShared(mailboxes, MANY, options, {
+    expireHere(mailbox) {
       here++;
-      expireMailbox(mailbox, { rules: RULES, clock, isDryRun: false }, tally, (path) => removed.add(path), never);
+      expireMailbox(mailbox, options, tally, { onRemoval: () => {}, onProblem: () => t.fail('a problem') });
     },
-    (report) => {
+    onReport(report) {
       there += report.mailboxes;
       addTally(tally, report.tally);
-      for (const [path] of report.removals) removed.add(path);
-      t.same(report.problems, []);
+      t.equal(report.problems, 0);
     },
-  );
+    onHelperLost: () => t.fail('no helper'),
+  });
   t.equal(here + there, MAILBOXES);
   t.ok(there > 0, `the helper had its share: ${there}`);
   t.equal(tally.messages, 2 * MAILBOXES);
   t.equal(tally.messagesRemoved.age, MAILBOXES);
-  t.equal(removed.size, MAILBOXES, 'none twice');
   t.equal(tree.paths().filter((path) => path.includes('M')).length, MAILBOXES);
 });
 
-t.test('the helper failing is our failing', async (t) => {
+t.test('a mailbox that fails does not keep the others', async (t) => {
   const broken = { rules: RULES, clock: undefined as never, isDryRun: true };
-  const mailboxes = [join(t.testdirName, 'none@x.org')];
-  await t.rejects(
-    expireShared(
-      mailboxes,
-      MANY,
-      broken,
-      () => t.fail('it had it all'),
-      () => {},
-    ),
-  );
+  const tree = new Tree();
+  t.teardown(() => tree.remove());
+  const problems: string[] = [];
+  const events = { onRemoval: () => {}, onProblem: ({ code }: Problem) => problems.push(code) };
+  const rest = expireMailbox(tree.account('a@x.org', 1), broken, emptyTally(), events);
+  t.equal(rest.isComplete, false);
+  t.same(problems, ['TypeError'], 'what it is, without the path that an error may hold');
+});
+
+t.test('what a helper leaves undone is done here', async (t) => {
+  const mailboxes = Array.from({ length: MAILBOXES }, (_, index) => `user${index}`);
+  const options = { rules: RULES, clock, isDryRun: true };
+  const done: string[] = [];
+  const lost: Error[] = [];
+  const dying = new URL('data:text/javascript,throw new RangeError()');
+  const work = {
+    expireHere: (mailbox: string) => void done.push(mailbox),
+    onReport: () => t.fail('it never reports'),
+    onHelperLost: (error: Error) => void lost.push(error),
+  };
+  await expireShared(mailboxes, MANY, options, work, dying);
+  t.same(done.sort(), mailboxes.sort());
+  t.equal(lost.length, 1, 'told once');
 });
 
 t.test('nothing to do', async (t) => {
   const options = { rules: RULES, clock, isDryRun: true };
-  await t.resolves(
-    expireShared(
-      [],
-      MANY,
-      options,
-      () => t.fail('no mailbox'),
-      () => {},
-    ),
-  );
+  const work = { expireHere: () => t.fail('no mailbox'), onReport: () => {}, onHelperLost: () => t.fail('lost') };
+  await t.resolves(expireShared([], MANY, options, work));
 });

@@ -9,9 +9,11 @@ import {
   type LastLogin,
   type Message,
   mayDeleteAccounts,
-  planMessages,
-  planQuota,
+  type RemovalReason,
+  type RunClock,
+  reasonOfAge,
 } from '../src/plan.ts';
+import { SpaceRule } from '../src/space.ts';
 
 const SECOND = 1000;
 const HOUR = 3_600_000;
@@ -30,6 +32,33 @@ const LARGE = LARGE_MESSAGE_BYTES + 1;
 let serial = 0;
 function message(ageMs: number, bytes = 1000, kind: FolderKind = 'cur', nowMs = NOW): Message {
   return { folder: { path: `/m/${kind}`, kind }, name: `name${serial++}`, arrivedAtMs: nowMs - ageMs, bytes };
+}
+
+interface Removal {
+  readonly message: Message;
+  readonly reason: RemovalReason;
+}
+
+function planQuota(messages: readonly Message[], targetBytes: number, clock: RunClock): Removal[] {
+  const removals: Removal[] = [];
+  const space = new SpaceRule(targetBytes, clock);
+  for (const each of messages) space.count(each);
+  space.removeOldest(
+    (visit) => messages.forEach(visit),
+    (each) => removals.push({ message: each, reason: 'quota' }),
+  );
+  return removals;
+}
+
+/** The rules in the order in which a mailbox meets them. */
+function planMessages(messages: readonly Message[], rules: ExpiryRules, clock: RunClock): Removal[] {
+  const removals: Removal[] = [];
+  const kept = messages.filter((each) => {
+    const reason = reasonOfAge(each, rules, clock);
+    if (reason) removals.push({ message: each, reason });
+    return !reason;
+  });
+  return [...removals, ...planQuota(kept, rules.max_mailbox_size * 0.7, clock)];
 }
 
 t.test('messages expire by age and by size', async (t) => {
@@ -76,6 +105,37 @@ t.test('space: oldest first, down to 70 %, never the last day', async (t) => {
   t.same(sizes([message(-DAY, 900), message(2 * DAY, 100)]), [100], 'the future counts and stays');
 });
 
+t.test('space: exact to the second, however far the messages are apart', async (t) => {
+  const at = (arrivedAtMs: number, bytes = 100) => ({ ...message(0, bytes), arrivedAtMs });
+  const start = Math.floor((NOW - 19 * DAY) / 65_536_000) * 65_536_000;
+  const times = [0, SECOND, start - SECOND, start, start + 65_535 * SECOND, start + 65_536 * SECOND, NOW - 2 * DAY];
+  for (let count = 0; count <= times.length; count++) {
+    const removed = planQuota(times.map((time) => at(time)).reverse(), (times.length - count) * 100, CLOCK);
+    const expected = times.slice(0, count).reverse();
+    t.same(
+      removed.map((each) => each.message.arrivedAtMs),
+      expected,
+      `the ${count} oldest`,
+    );
+  }
+  const together = Array.from({ length: 5 }, () => at(start));
+  t.equal(planQuota(together, 250, CLOCK).length, 3, 'of one second as many as it takes');
+  t.equal(planQuota(together, 250.9, CLOCK).length, 3, 'a part of a byte is none');
+});
+
+t.test('space: messages that vanish between counting and removing', async (t) => {
+  const space = new SpaceRule(100, CLOCK);
+  const messages = [message(9 * DAY, 100), message(8 * DAY, 100), message(3 * DAY, 100)];
+  for (const each of messages) space.count(each);
+  const removed: Message[] = [];
+  const left = messages.slice(2);
+  space.removeOldest(
+    (visit) => left.forEach(visit),
+    (each) => removed.push(each),
+  );
+  t.same(removed, [], 'the youngest does not go in their place');
+});
+
 t.test('accounts', async (t) => {
   const rows: [login: LastLogin, verdict: string, why: string][] = [
     [{ kind: 'known', atMs: NOW - 90 * DAY - 1 }, 'unused', 'just over the limit'],
@@ -105,6 +165,9 @@ t.test('guard against mass deletion', async (t) => {
     [26, 100, 25, false, 'one more'],
     [0, 0, 25, true, 'no accounts at all'],
     [1, 2, 25, true, 'a single account is no mass'],
+    [1, 1, 25, false, 'unless it is all there are'],
+    [1, 1, 99, false, 'whatever the limit'],
+    [1, 1, 100, true, 'but for this'],
     [2, 4, 25, false, 'two are'],
     [1, 1000, 0, false, '0 means never'],
     [0, 1000, 0, true, 'nothing to delete is always allowed'],
@@ -153,13 +216,16 @@ t.test('property: nothing goes that no rule names, and everything goes that a ru
         }
       }
       const forSpace = removals.filter((removal) => removal.reason === 'quota').map((removal) => removal.message);
-      const last = forSpace.at(-1);
+      // To the second: which of those of one second go is not said.
+      const second = ({ arrivedAtMs }: Message) => Math.floor(arrivedAtMs / SECOND);
+      const latest = Math.max(...forSpace.map(second));
+      const last = forSpace.findLast((each) => second(each) === latest);
       // Space: needed up to the last one, nothing from today, nothing younger than what stays and could have gone.
       if (last && total([...kept, last]) <= target) return false;
       if (forSpace.some((each) => NOW - each.arrivedAtMs < DAY || each.folder.kind === 'tmp')) return false;
       const spared = kept.filter((each) => NOW - each.arrivedAtMs >= DAY && each.folder.kind !== 'tmp');
       if (total(kept) > target && spared.length > 0) return false;
-      return spared.every((each) => forSpace.every((gone) => gone.arrivedAtMs <= each.arrivedAtMs));
+      return spared.every((each) => forSpace.every((gone) => second(gone) <= second(each)));
     }),
   );
   t.pass('fast-check throws on a counterexample');

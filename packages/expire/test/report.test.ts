@@ -29,7 +29,8 @@ function reportOf(
 ) {
   const report = emptyReport();
   for (const [name, lastLogin, messages, bytes] of mailboxes) {
-    addMailbox(report, { name, login: lastLogin, messages, extraFiles: [{ bytes }] }, options);
+    messages.forEach(addMailbox(report, { name, login: lastLogin }, options));
+    report.extraBytes += bytes;
   }
   return report;
 }

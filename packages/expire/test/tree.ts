@@ -72,6 +72,7 @@ export interface RunResult {
   readonly summary: ExpirySummary;
   readonly removed: string[];
   readonly unsure: string[];
+  readonly unknown: string[];
   readonly problems: string[];
   readonly forgotten: string[];
 }
@@ -80,6 +81,7 @@ export interface RunResult {
 export async function expire(root: string, options: Partial<ExpiryOptions> = {}): Promise<RunResult> {
   const removed: string[] = [];
   const unsure: string[] = [];
+  const unknown: string[] = [];
   const problems: string[] = [];
   const forgotten: string[] = [];
   const relative = (path: string) => path.slice(root.length + 1);
@@ -88,15 +90,18 @@ export async function expire(root: string, options: Partial<ExpiryOptions> = {})
     rules: RULES,
     clock: { nowMs: Date.now(), realNowMs: Date.now() },
     isDryRun: false,
+    isVerbose: true,
     maxMailboxes: Number.POSITIVE_INFINITY,
     forget: async (addresses) => void forgotten.push(...addresses),
     events: {
       onRemoval: (path, reason) => removed.push(`${relative(path)} ${reason}`),
       onUnsure: (path) => unsure.push(relative(path)),
+      onUnknown: (path) => unknown.push(relative(path)),
       onProblem: ({ path, code }) => problems.push(`${relative(path)} ${code}`),
       onProgress: () => {},
     },
     ...options,
   });
-  return { summary, removed: removed.sort(), unsure: unsure.sort(), problems: problems.sort(), forgotten };
+  for (const list of [removed, unsure, unknown, problems]) list.sort();
+  return { summary, removed, unsure, unknown, problems, forgotten };
 }
