@@ -118,11 +118,20 @@ export class Accounts {
   async login(user: string, password: Uint8Array): Promise<LoginOutcome> {
     const outcome = await this.#timed('passdb', () => this.#orTemporary(() => this.#login(user, password)));
     this.#lookups.inc({ database: 'passdb', outcome: outcome.kind });
-    if ('reason' in outcome && outcome.reason !== undefined) {
-      this.#refusals.inc({ reason: outcome.reason });
-      this.#context.log.info('login refused', { reason: outcome.reason });
-    }
+    if ('reason' in outcome && outcome.reason !== undefined) this.noteRefusal(outcome.reason, 'login refused');
     return outcome;
+  }
+
+  /** Logs and counts a login or a creation that is refused. */
+  noteRefusal(reason: RefusalReason | 'not-the-operator', message: string): void {
+    this.#refusals.inc({ reason });
+    this.#context.log.info(message, { reason });
+  }
+
+  /** Logs and counts an account that has been made. */
+  noteCreation(): void {
+    this.#created.inc();
+    this.#context.log.info('account created');
   }
 
   /** Finds an account without creating it; a blocked one is unknown. Never rejects. */
@@ -185,8 +194,7 @@ export class Accounts {
     if (refusal) return refusal === 'creation-stopped' ? refused(refusal) : { kind: 'temporary', reason: refusal };
     const hash = await this.#context.hasher.hash(password);
     if (await store.create(address, hash, startOfDay(this.#nowSeconds()))) {
-      this.#created.inc();
-      this.#context.log.info('account created');
+      this.noteCreation();
       // What stays behind is good for nothing any more, and goes by itself after some days.
       if (config.registration === 'token') await invitations.forget(address, password).catch(() => {});
       return { kind: 'found', hash };

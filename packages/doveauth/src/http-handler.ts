@@ -25,7 +25,8 @@ export interface HttpRequest {
   readonly query: string;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  readonly body: Buffer;
+  /** Undefined when it is longer than is read. */
+  readonly body: Buffer | undefined;
 }
 
 export interface HttpReply {
@@ -38,6 +39,7 @@ export type HttpHandler = (request: HttpRequest) => HttpReply | Promise<HttpRepl
 
 const NOT_FOUND: HttpReply = { status: 404 };
 const TEMPORARY: HttpReply = { status: 503 };
+const TOO_LARGE: HttpReply = { status: 413 };
 const METHOD_NOT_ALLOWED: HttpReply = { status: 405, headers: { allow: 'POST' } };
 
 /** Headers web servers and proxies add, and neither Dovecot nor our script does. */
@@ -89,7 +91,8 @@ export function createHttpHandler(
     if (request.path === '/account') return answerAccount(createAccount, request);
     const answer = { '/passdb': answerPassdb, '/userdb': answerUserdb, '/users': answerUsers }[request.path];
     if (!answer) return NOT_FOUND;
-    return request.method === 'POST' ? answer(accounts, parseForm(request.body)) : METHOD_NOT_ALLOWED;
+    if (request.method !== 'POST') return METHOD_NOT_ALLOWED;
+    return request.body ? answer(accounts, parseForm(request.body)) : TOO_LARGE;
   };
 }
 
@@ -138,19 +141,21 @@ async function* inChunks(users: AsyncIterable<string>): AsyncGenerator<string> {
 }
 
 async function answerNew(newcomers: Newcomers, config: Config, request: HttpRequest): Promise<HttpReply> {
+  if (!request.body) return error(413, 'This request is too long.');
   const token = tokenOf(request);
   if (request.method === 'GET' && !config.isSelfSigned) {
     // Somebody has opened an invitation link in a browser: their client takes it from there.
     return { status: 302, headers: { location: formatDcaccountUrl(config, token) } };
   }
   if (request.method !== 'POST' && request.method !== 'GET') {
-    return { status: 405, headers: { allow: 'GET, POST' } };
+    return error(405, 'This address takes GET and POST only.', { allow: 'GET, POST' });
   }
   const networks = clientNetworks(headerOf(request, 'x-forwarded-for'), headerOf(request, 'x-real-ip'));
   return newReply(await newcomers.offer(networks, token));
 }
 
 async function answerAccount(createAccount: CreateAccount, request: HttpRequest): Promise<HttpReply> {
+  if (!request.body) return TOO_LARGE;
   if (request.method !== 'POST') return METHOD_NOT_ALLOWED;
   return newReply(await createAccount(tokenOf(request) ?? ''));
 }
@@ -168,7 +173,8 @@ function newReply(outcome: NewcomerOutcome | OperatorAccountOutcome): HttpReply 
     }
     case 'refused': {
       const [status, sentence] = REFUSALS[outcome.reason];
-      return error(status, sentence, 'retryAfterSeconds' in outcome ? outcome.retryAfterSeconds : undefined);
+      const seconds = 'retryAfterSeconds' in outcome ? outcome.retryAfterSeconds : undefined;
+      return error(status, sentence, seconds === undefined ? {} : { 'retry-after': String(seconds) });
     }
     case 'temporary':
       return error(503, 'This relay has a problem. Please try again later.');
@@ -176,8 +182,7 @@ function newReply(outcome: NewcomerOutcome | OperatorAccountOutcome): HttpReply 
 }
 
 /** Clients read `reason`, the description of the interface says `error`: both have it. */
-function error(status: number, sentence: string, retryAfterSeconds?: number): HttpReply {
-  const headers = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) };
+function error(status: number, sentence: string, headers: Readonly<Record<string, string>> = {}): HttpReply {
   return json(status, { reason: sentence, error: sentence }, headers);
 }
 

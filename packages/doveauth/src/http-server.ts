@@ -89,15 +89,15 @@ class LazyHttpServer implements DaemonServer {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = await readBody(request);
-    let reply: HttpReply = { status: 413, headers: { connection: 'close' } };
-    if (body) reply = await this.#ask(request, body);
-    if (this.#isDraining) response.setHeader('connection', 'close');
+    const reply = await this.#ask(request, body);
+    // What was not read is in the way of the next request.
+    if (!body || this.#isDraining) response.setHeader('connection', 'close');
     response.writeHead(reply.status, { 'content-type': 'text/plain', ...reply.headers });
     if (typeof reply.body === 'object') await pipeline(Readable.from(reply.body), response);
     else response.end(reply.body);
   }
 
-  async #ask(request: IncomingMessage, body: Buffer): Promise<HttpReply> {
+  async #ask(request: IncomingMessage, body: Buffer | undefined): Promise<HttpReply> {
     // Dovecot, which takes us for a proxy, names the whole URL.
     const target = (request.url ?? '').replace(/^https?:\/\/[^/]*/, '');
     const [path = '', ...query] = target.split('?');

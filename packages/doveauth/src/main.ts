@@ -46,7 +46,7 @@ await runDaemon({
     const accounts = new Accounts({ hasher, log, metrics, ...clocks }, settings);
     const newcomers = new Newcomers({ log, metrics, ...clocks, randomness: loadRandomness }, settings);
 
-    const operator = { hasher, log, now: Date.now, randomness: loadRandomness, settings: () => settings };
+    const operator = { accounts, hasher, log, now: Date.now, randomness: loadRandomness, settings: () => settings };
     const createAccount = (token: string) => createOperatorAccount(operator, token);
 
     const readConfig = () => settings.config;

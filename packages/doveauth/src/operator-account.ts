@@ -4,7 +4,7 @@
  */
 
 import { formatDcloginUrl } from '#core';
-import type { AccountSettings, PasswordHasher } from './accounts.ts';
+import type { AccountSettings, Accounts, PasswordHasher } from './accounts.ts';
 import { inventPassword } from './credentials.ts';
 import { startOfDay } from './last-login.ts';
 import { type Credentials, findUnusedAddress, type NewcomersContext } from './newcomers.ts';
@@ -16,18 +16,22 @@ export type OperatorAccountOutcome =
   | { readonly kind: 'temporary' };
 
 export type OperatorAccountContext = Pick<NewcomersContext, 'log' | 'now' | 'randomness'> & {
+  /** Logs and counts what comes of it, as for accounts made at a login. */
+  readonly accounts: Pick<Accounts, 'noteCreation' | 'noteRefusal'>;
   readonly hasher: PasswordHasher;
   /** The settings of the moment. */
   readonly settings: () => AccountSettings;
 };
 
-/** Makes an account with a name nobody has. Never rejects. */
+/** Makes an account with a name nobody has; a refusal is logged and counted by reason. Never rejects. */
 export async function createOperatorAccount(
   context: OperatorAccountContext,
   token: string,
 ): Promise<OperatorAccountOutcome> {
   try {
-    return await create(context, token);
+    const outcome = await create(context, token);
+    if (outcome.kind === 'refused') context.accounts.noteRefusal(outcome.reason, 'no account made for the operator');
+    return outcome;
   } catch (error) {
     context.log.warn('no account could be created for now', { error });
     return { kind: 'temporary' };
@@ -35,7 +39,7 @@ export async function createOperatorAccount(
 }
 
 async function create(context: OperatorAccountContext, token: string): Promise<OperatorAccountOutcome> {
-  const { hasher, log, now, randomness, settings } = context;
+  const { accounts, hasher, now, randomness, settings } = context;
   const { config, store, invitations, readHost } = settings();
   if (!(await invitations.takeOperator(token, now() / 1000))) return { kind: 'refused', reason: 'not-the-operator' };
   const trouble = checkHost(config, await readHost());
@@ -46,7 +50,7 @@ async function create(context: OperatorAccountContext, token: string): Promise<O
   const password = inventPassword(config, bytes);
   const hash = await hasher.hash(Buffer.from(password));
   if (!(await store.create(address, hash, startOfDay(now() / 1000)))) return { kind: 'temporary' };
-  log.info('account created');
+  accounts.noteCreation();
   const dcloginUrl = formatDcloginUrl(config, address.text, password);
   return { kind: 'created', credentials: { email: address.text, password, dcloginUrl } };
 }

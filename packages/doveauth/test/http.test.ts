@@ -165,6 +165,13 @@ t.test('/account, for the operator', async (t) => {
   t.same(operators, ['secret', 'other', 'busy', '']);
 });
 
+/** An error of `/new` says the same under both names. */
+function checkSentence(t: Pick<typeof import('tap').default, 'match' | 'equal'>, body: string): void {
+  const { reason, error } = JSON.parse(body);
+  t.match(reason, /^[A-Z].*\.$/, 'a sentence for people');
+  t.equal(error, reason);
+}
+
 t.test('/new', async (t) => {
   const credentials = { email: 'a@x.org', password: 'pw', dcloginUrl: undefined };
   outcome = { kind: 'offered', credentials };
@@ -175,7 +182,11 @@ t.test('/new', async (t) => {
   t.same(JSON.parse((await ask('POST', '/cgi-bin/newemail.py')).body).email, 'a@x.org', 'the path of old QR codes');
   t.match(await ask('GET', '/new?t=abc'), { status: 302, headers: { location: 'dcaccount:https://x.org/new?t=abc' } });
   t.match(await ask('GET', '/new'), { status: 302, headers: { location: 'dcaccount:https://x.org/new' } });
-  t.match(await ask('PUT', '/new'), { status: 405, headers: { allow: 'GET, POST' } });
+  for (const method of ['PUT', 'DELETE', 'HEAD']) {
+    const { status, headers, body } = await ask(method, '/new');
+    t.match([status, headers.allow, headers['content-type']], [405, 'GET, POST', 'application/json'], method);
+    if (method !== 'HEAD') checkSentence(t, body);
+  }
 
   config = parseConfig('[params]\nmail_domain = 10.0.0.1');
   outcome = { kind: 'offered', credentials: { ...credentials, dcloginUrl: 'dclogin:x' } };
@@ -197,14 +208,16 @@ t.test('/new', async (t) => {
     outcome = refusal;
     const { status: code, headers, body } = await ask('POST', '/new');
     t.same([code, headers['retry-after']], [status, retryAfter]);
-    const { reason, error } = JSON.parse(body);
-    t.match(reason, /^[A-Z].*\.$/, 'a sentence for people');
-    t.equal(error, reason);
+    checkSentence(t, body);
   }
 });
 
 t.test('limits', async (t) => {
   t.equal((await ask('POST', '/passdb', `password=${'x'.repeat(20_000)}`)).status, 413, 'a body that is too long');
+  t.equal((await ask('POST', '/account?t=secret', 'x'.repeat(20_000))).status, 413);
+  const long = await ask('POST', '/new', 'x'.repeat(20_000));
+  t.match(long, { status: 413, headers: { connection: 'close', 'content-type': 'application/json' } });
+  checkSentence(t, long.body);
   const endless = connect(socketPath);
   endless.on('error', () => {});
   endless.resume();

@@ -169,11 +169,12 @@ t.test('by invitation only', async (t) => {
 t.test('metrics', async (t) => {
   const port = /metrics=inet:127\.0\.0\.1:(\d+)/.exec(log)![1];
   const page = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-  t.match(page, /^doveauth_accounts_created_total 2$/m);
+  t.match(page, /^doveauth_accounts_created_total 3$/m, 'that of the operator too');
   t.match(page, /^doveauth_lookups_total\{database="passdb",outcome="found"\} 203$/m);
   t.match(page, /^doveauth_lookups_total\{database="userdb",outcome="unknown"\} 1$/m);
   t.match(page, /^doveauth_refusals_total\{reason="registration-closed"\} 1$/m);
   t.match(page, /^doveauth_refusals_total\{reason="not-invited"\} 2$/m);
+  t.match(page, /^doveauth_refusals_total\{reason="not-the-operator"\} 1$/m);
   t.match(page, /^doveauth_new_total\{outcome="offered"\} 1$/m);
   t.match(page, /^doveauth_request_seconds_count\{request="userdb"\} 2$/m);
   t.match(page, /^doveauth_last_logins_total\{outcome="unchanged"\} 1$/m);
