@@ -2,16 +2,7 @@
  * doveauth on disks that are not as one would like them: a full one, and one with many accounts. Needs root for the tmpfs.
  */
 
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  statfsSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -26,6 +17,7 @@ const directory = mkdtempSync(join(tmpdir(), 'doveauth-disk-'));
 t.teardown(() => rmSync(directory, { recursive: true }));
 const address = (index: number) => `u${String(index).padStart(8, '0')}@x.org`;
 const PASSWORD = Buffer.from('password1');
+const COUNT = 200_000;
 
 /** doveauth's core on a mailboxes directory, hashing in no time. */
 async function openAccounts(mail: string, log: unknown[][]) {
@@ -83,27 +75,35 @@ t.test('a full disk: creations wait, accounts are complete or not there, who exi
   t.same(await accounts.login(refused!, PASSWORD), { kind: 'found', hash: 'hash' }, 'room again, and it goes on');
 });
 
-t.test('50,000 accounts: look-ups and creations as quick as among none, and a complete list', async (t) => {
+t.test('200,000 accounts: look-ups and creations as quick as among none, and a complete list', async (t) => {
   const log: unknown[][] = [];
-  const few = await openAccounts(join(directory, 'few'), log);
-  const mail = join(directory, 'many');
-  const many = await openAccounts(mail, log);
-  // Links to one mailbox: to the listing and to a look-up they are as many directories, made in a tenth of the time.
-  const mailbox = join(directory, 'mailbox');
-  mkdirSync(mailbox);
-  writeFileSync(join(mailbox, 'password'), 'hash');
-  for (let index = 0; index < 50_000; index++) symlinkSync(mailbox, join(mail, address(index)));
-  for (let index = 0; index < 500; index++) await few.login(address(index), PASSWORD);
+  // In memory, and with one password file under all its names: on a disk, making them takes 15 s and removing them 45.
+  const memory = join(directory, 'memory');
+  mkdirSync(memory);
+  await run('mount', ['-t', 'tmpfs', '-o', 'size=64m,nr_inodes=1000000,mode=0700', 'tmpfs', memory]);
+  t.teardown(() => run('umount', [memory]));
+  const password = join(memory, 'password');
+  writeFileSync(password, 'hash');
+  const openFilled = async (mail: string, count: number) => {
+    const accounts = await openAccounts(mail, log);
+    for (let index = 0; index < count; index++) {
+      mkdirSync(join(mail, address(index)));
+      linkSync(password, join(mail, address(index), 'password'));
+    }
+    return accounts;
+  };
+  const few = await openFilled(join(memory, 'few'), 500);
+  const mail = join(memory, 'many');
+  const many = await openFilled(mail, COUNT);
 
   const msPerLookup = async (accounts: Accounts, count: number) => {
     const begin = performance.now();
-    for (let index = 0; index < 2000; index++) await accounts.lookup(address((index * 7919) % count));
-    return (performance.now() - begin) / 2000;
+    for (let index = 0; index < 1000; index++) await accounts.lookup(address((index * 7919) % count));
+    return (performance.now() - begin) / 1000;
   };
   await msPerLookup(few, 500);
   const ratios: number[] = [];
-  for (let round = 0; round < 5; round++)
-    ratios.push((await msPerLookup(many, 50_000)) / (await msPerLookup(few, 500)));
+  for (let round = 0; round < 5; round++) ratios.push((await msPerLookup(many, COUNT)) / (await msPerLookup(few, 500)));
   t.ok(
     Math.min(...ratios) < 2,
     `a look-up takes the same (${ratios.map((ratio) => ratio.toFixed(2)).join(', ')} times)`,
@@ -113,5 +113,5 @@ t.test('50,000 accounts: look-ups and creations as quick as among none, and a co
   t.ok(existsSync(join(mail, 'newcomer0@x.org/password')));
   let count = 0;
   for await (const user of many.list()) count += user.endsWith('@x.org') ? 1 : 0;
-  t.equal(count, 50_001);
+  t.equal(count, COUNT + 1);
 });
