@@ -37,6 +37,11 @@ export class InstalledPackage {
     return new InstalledPackage(workspace, directory);
   }
 
+  /** Path of a program that is no daemon. */
+  program(name: string): string {
+    return join(this.#directory, 'bin', name);
+  }
+
   /** @param sockets listener name to socket path */
   async startDaemon(
     name: 'filtermail' | 'doveauth' | 'metadata-push',

@@ -18,10 +18,19 @@ export interface Dovecot24 extends Dovecot {
   readonly saslSocket: string;
 }
 
-/** Starts it. `sockets` are doveauth's. */
+/** A PAM service of this name exists where `$1` is its file; then the rest is run. The mount is the command's own. */
+const PAM_SERVICE = 'chatmail';
+const WITH_PAM = `mount -t tmpfs tmpfs /etc/pam.d && cp "$1" /etc/pam.d/${PAM_SERVICE} && shift && exec "$@"`;
+
+/**
+ * Starts it. `sockets` are doveauth's.
+ *
+ * @param pam is asked for passwords instead of the Lua script: the lines of a PAM service, and who runs it
+ */
 export async function startDovecot24(
   dir: string,
   sockets: { readonly http: string; readonly lastLogin: string },
+  pam?: { readonly service: string; readonly user: string },
 ): Promise<Dovecot24> {
   const debian = await debian13();
   const imapPort = await freePort();
@@ -30,9 +39,11 @@ export async function startDovecot24(
   await mkdir(join(dir, 'mail'));
   await chown(join(dir, 'mail'), MAIL_ID, MAIL_ID);
   await copyFile(SCRIPT, join(dir, 'chatmail-auth.lua'));
-  await writeFile(config, dovecotConf(dir, imapPort, sockets));
+  await writeFile(config, dovecotConf(dir, imapPort, sockets, pam?.user));
+  if (pam !== undefined) await writeFile(join(dir, 'pam'), pam.service);
+  const withPam = pam === undefined ? [] : ['sh', '-c', WITH_PAM, 'sh', join(dir, 'pam')];
 
-  const [command, ...args] = debian.inside(dir, ['dovecot', '-F', '-c', config]);
+  const [command, ...args] = debian.inside(dir, [...withPam, 'dovecot', '-F', '-c', config]);
   const process = spawn(command!, args, { stdio: ['ignore', 'ignore', 'inherit'], detached: true });
   const exited = once(process, 'exit');
   // Ends it when the test file is killed or runs out of time.
@@ -61,6 +72,7 @@ function dovecotConf(
   dir: string,
   imapPort: number,
   sockets: { readonly http: string; readonly lastLogin: string },
+  pamUser: string | undefined,
 ): string {
   const lua = `lua_file = ${dir}/chatmail-auth.lua
   lua_settings {
@@ -85,8 +97,14 @@ mail_uid = ${MAIL_ID}
 mail_gid = ${MAIL_ID}
 first_valid_uid = ${MAIL_ID}
 first_valid_gid = ${MAIL_ID}
-passdb lua {
+${
+  pamUser
+    ? `passdb pam {
+  service_name = ${PAM_SERVICE}
+}`
+    : `passdb lua {
   ${lua}
+}`
 }
 userdb lua {
   ${lua}
@@ -125,7 +143,7 @@ service auth {
   }
 }
 service auth-worker {
-  user = mail
+  user = ${pamUser ?? 'mail'}${pamUser ? '\n  vsz_limit = unlimited' : ''}
 }
 service lmtp {
   user = mail

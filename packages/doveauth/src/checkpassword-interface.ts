@@ -3,7 +3,7 @@
  * Source: cr.yp.to/checkpwd/interface.html; dovecot 2.3.19 src/auth/db-checkpassword.c, src/util/checkpassword-reply.c.
  */
 
-import { type ClientLookupReply, tabEscape } from '#dovecot-dict';
+import { type ClientLookupReply, tabEscape } from '#dovecot-dict/client';
 
 /** The password is right. */
 export const EXIT_OK = 0;
@@ -17,6 +17,11 @@ export const EXIT_TEMPORARY = 111;
 
 /** All that may stand on descriptor 3. */
 export const MAX_CREDENTIALS_BYTES = 512;
+/**
+ * pam_exec(8) passes on 511 bytes of a longer password and does not say so (PAM_MAX_RESP_SIZE, with a NUL): one of 511 may not be
+ * whole. Seen with Linux-PAM 1.5.2 and 1.7.0.
+ */
+const MAX_PAM_PASSWORD_BYTES = 510;
 
 const DEFAULT_SOCKET = '/run/doveauth/doveauth.socket';
 
@@ -50,6 +55,15 @@ export function parseCredentials(bytes: Buffer): { readonly user: string; readon
   return { user: bytes.toString('latin1', 0, userEnd), password: bytes.subarray(userEnd + 1, passwordEnd) };
 }
 
+/**
+ * The password pam_exec(8) writes to standard input, of which at most {@link MAX_CREDENTIALS_BYTES} and one more were read.
+ * Undefined when it may not be the whole of it.
+ */
+export function parsePamPassword(bytes: Buffer): Buffer | undefined {
+  const password = bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes;
+  return password.length <= MAX_PAM_PASSWORD_BYTES ? password : undefined;
+}
+
 export interface Account {
   readonly user: string;
   readonly home: string;
@@ -62,6 +76,23 @@ export function parseAccount(user: string, reply: ClientLookupReply | undefined)
   if (reply?.kind !== 'found') return undefined;
   const { home, uid, gid } = JSON.parse(String(reply.values[0])) as Record<string, string>;
   return home === undefined ? undefined : { user, home, uid: Number(uid), gid: Number(gid) };
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What a program gets to know that ends in Dovecot's checkpassword-reply: `EXTRA` names further fields for the reply. */
+export function formatReplyEnvironment(inherited: Environment, account: Account, isLookup: boolean): Environment {
+  const { user, home, uid, gid } = account;
+  return {
+    ...inherited,
+    USER: user,
+    HOME: home,
+    userdb_uid: String(uid),
+    userdb_gid: String(gid),
+    EXTRA: ['userdb_uid userdb_gid', ...(inherited.EXTRA ? [inherited.EXTRA] : [])].join(' '),
+    // Proves that a look-up was understood as one; checkpassword-reply exits with 2 for it.
+    ...(isLookup ? { AUTHORIZED: '2' } : {}),
+  };
 }
 
 /** What Dovecot's checkpassword-reply would write to descriptor 4: no line feed, no NUL. */

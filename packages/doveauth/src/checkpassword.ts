@@ -6,7 +6,7 @@
  */
 
 import { readSync, writeSync } from 'node:fs';
-import { type ClientLookupReply, lookUp } from '#dovecot-dict';
+import { type ClientLookupReply, lookUp } from '#dovecot-dict/client';
 import {
   type Account,
   EXIT_FOUND,
@@ -15,10 +15,12 @@ import {
   EXIT_TEMPORARY,
   EXIT_UNKNOWN,
   formatReply,
+  formatReplyEnvironment,
   MAX_CREDENTIALS_BYTES,
   parseAccount,
   parseCheckpasswordArguments,
   parseCredentials,
+  parsePamPassword,
 } from './checkpassword-interface.ts';
 import { formatPassdbKey, formatUserdbKey } from './lookup-key.ts';
 
@@ -41,11 +43,16 @@ async function main(): Promise<number> {
     process.stderr.write('usage: doveauth-checkpassword [--socket PATH] PROGRAM [ARG...] | --pam\n');
     return EXIT_TEMPORARY;
   }
-  const { PAM_USER, AUTHORIZED } = process.env;
+  const { PAM_USER = '', AUTHORIZED, ORIG_UID } = process.env;
   if (options.isPam) {
-    const password = readAll(0).toString('latin1').replace(/\0$/, '');
-    const { code } = await check(options.socket, PAM_USER ?? '', Buffer.from(password, 'latin1'));
-    return code;
+    const password = parsePamPassword(readAll(0));
+    if (!password) {
+      process.stderr.write(
+        'doveauth-checkpassword: refused: of a password over 510 bytes pam_exec may pass on only a part\n',
+      );
+      return EXIT_REFUSED;
+    }
+    return (await check(options.socket, Buffer.from(PAM_USER).toString('latin1'), password)).code;
   }
   const credentials = parseCredentials(readAll(CREDENTIALS_FD));
   if (!credentials) return EXIT_TEMPORARY;
@@ -55,9 +62,13 @@ async function main(): Promise<number> {
     : await check(options.socket, credentials.user, credentials.password);
   if (!account) return code;
   const [program = '', ...args] = options.program;
-  if (!DOVECOT_REPLY.test(program)) return become(program, args, account);
-  writeSync(REPLY_FD, formatReply(account));
-  return isLookup ? EXIT_FOUND : EXIT_OK;
+  if (DOVECOT_REPLY.test(program)) {
+    writeSync(REPLY_FD, formatReply(account));
+    return isLookup ? EXIT_FOUND : EXIT_OK;
+  }
+  // Only Dovecot sets either.
+  if (ORIG_UID === undefined && !isLookup) return become(program, args, account);
+  return runForReply(program, args, formatReplyEnvironment(process.env, account, isLookup));
 }
 
 interface Answer {
@@ -68,25 +79,28 @@ interface Answer {
 /** Verifies a password; the account may come into being. Both questions go out together and are answered in order. */
 async function check(socket: string, user: string, password: Buffer): Promise<Answer> {
   const keys = [formatPassdbKey(user, password), formatUserdbKey(user)];
-  const [passdb, userdb] = await lookUp(
-    socket,
-    keys.map((key) => ({ key })),
-    TIMEOUT_MS,
-  );
+  const questions = keys.map((key) => ({ key }));
+  // What verifies loads while doveauth looks.
+  const [[passdb, userdb], { verifyPassword }] = await Promise.all([
+    lookUp(socket, questions, TIMEOUT_MS),
+    import('./sha512-crypt.ts'),
+  ]);
   if (passdb?.kind === 'notFound') return { code: EXIT_REFUSED };
   const account = parseAccount(user, userdb);
-  if (!account || !(await isVerified(passdb, password))) {
-    return { code: account ? EXIT_REFUSED : EXIT_TEMPORARY };
-  }
-  return { code: EXIT_OK, account };
+  if (!account) return { code: EXIT_TEMPORARY };
+  const hash = storedHash(passdb);
+  const isVerified = hash === undefined || verifyPassword(password, hash);
+  return isVerified ? { code: EXIT_OK, account } : { code: EXIT_REFUSED };
 }
 
-/** @throws SyntaxError when doveauth has trouble: its reply is then empty; UnknownHashError */
-async function isVerified(reply: ClientLookupReply | undefined, password: Buffer): Promise<boolean> {
+/**
+ * What to verify the password against, or undefined where doveauth has verified it.
+ *
+ * @throws SyntaxError when doveauth has trouble: its reply is then empty
+ */
+function storedHash(reply: ClientLookupReply | undefined): string | undefined {
   const fields = JSON.parse(reply?.kind === 'found' ? String(reply.values[0]) : '') as Record<string, string>;
-  if (fields.nopassword !== undefined) return true;
-  const { verifyPassword } = await import('./sha512-crypt.ts');
-  return verifyPassword(password, fields.password ?? '');
+  return fields.nopassword === undefined ? (fields.password ?? '') : undefined;
 }
 
 async function find(socket: string, user: string): Promise<Answer> {
@@ -94,6 +108,21 @@ async function find(socket: string, user: string): Promise<Answer> {
   if (userdb?.kind === 'notFound') return { code: EXIT_UNKNOWN };
   const account = parseAccount(user, userdb);
   return account ? { code: EXIT_FOUND, account } : { code: EXIT_TEMPORARY };
+}
+
+/**
+ * Runs a program that ends in Dovecot's reply program; its exit code is ours. Neither user nor directory change: the reply
+ * program insists on the user Dovecot started us as, who may not enter mailboxes.
+ * A child, since descriptor 4 must be open in it: Node closes all but the first three when it becomes another program.
+ */
+async function runForReply(program: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const { spawnSync } = await import('node:child_process');
+  const { status, error } = spawnSync(program, args, {
+    env,
+    stdio: ['inherit', 'inherit', 'inherit', CREDENTIALS_FD, REPLY_FD],
+  });
+  if (error) throw error;
+  return status ?? EXIT_TEMPORARY;
 }
 
 /** Becomes the program, as the user where we are root, in their directory. Returns only when that fails. */

@@ -160,9 +160,12 @@ function firstPrimes(count: number): bigint[] {
   return primes;
 }
 
-/** The root rounded down, by Newton's method from above. What is over 64 bits is cut off when it is stored. */
+/**
+ * The root rounded down, by Newton's method from just above: a double has the first 50 bits right. What is over 64 bits is cut
+ * off when it is stored.
+ */
 function root(n: bigint, degree: bigint): bigint {
-  for (let x = 1n << 80n; ; ) {
+  for (let x = BigInt(Math.ceil(Number(n) ** (1 / Number(degree)) * (1 + 2 ** -40))); ; ) {
     const next = ((degree - 1n) * x + n / x ** (degree - 1n)) / degree;
     if (next >= x) return x;
     x = next;

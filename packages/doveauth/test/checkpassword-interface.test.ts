@@ -1,11 +1,13 @@
 import fc from 'fast-check';
 import t from 'tap';
-import type { ClientLookupReply } from '#dovecot-dict';
+import type { ClientLookupReply } from '#dovecot-dict/client';
 import {
   formatReply,
+  formatReplyEnvironment,
   parseAccount,
   parseCheckpasswordArguments,
   parseCredentials,
+  parsePamPassword,
 } from '../src/checkpassword-interface.ts';
 import { formatPassdbKey, formatUserdbKey, parseLookupKey } from '../src/lookup-key.ts';
 
@@ -40,6 +42,37 @@ t.test('credentials', async (t) => {
     t.equal(parsed?.user, user, reason);
     if (parsed) t.equal(parsed.password.toString('latin1'), password, reason);
   }
+});
+
+t.test('passwords from pam_exec', async (t) => {
+  const rows: [bytes: string, password: string | undefined, reason: string][] = [
+    ['pass\xff', 'pass\xff', 'bytes'],
+    ['pass\0', 'pass', 'with the NUL some versions add'],
+    ['', '', 'none'],
+    ['x'.repeat(510), 'x'.repeat(510), 'the longest that is surely whole'],
+    [`${'x'.repeat(510)}\0`, 'x'.repeat(510), 'the same with a NUL'],
+    ['x'.repeat(511), undefined, 'perhaps cut off by pam_exec'],
+    ['x'.repeat(513), undefined, 'certainly not all of it'],
+  ];
+  for (const [bytes, password, reason] of rows) {
+    t.equal(parsePamPassword(Buffer.from(bytes, 'latin1'))?.toString('latin1'), password, reason);
+  }
+});
+
+t.test('what a program before checkpassword-reply is told', async (t) => {
+  const account = { user: 'a@x.org', home: '/mail/a@x.org', uid: 5000, gid: 5001 };
+  const told = { USER: 'a@x.org', HOME: '/mail/a@x.org', userdb_uid: '5000', userdb_gid: '5001' };
+  const inherited = { ORIG_UID: '101', USER: 'dovecot' };
+  t.same(
+    formatReplyEnvironment(inherited, account, false),
+    { ORIG_UID: '101', ...told, EXTRA: 'userdb_uid userdb_gid' },
+    'a login: AUTHORIZED stays absent',
+  );
+  t.same(
+    formatReplyEnvironment({ ...inherited, AUTHORIZED: '1', EXTRA: 'quota' }, account, true),
+    { ORIG_UID: '101', AUTHORIZED: '2', ...told, EXTRA: 'userdb_uid userdb_gid quota' },
+    'a look-up',
+  );
 });
 
 t.test('replies', async (t) => {

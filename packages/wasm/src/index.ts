@@ -60,6 +60,7 @@ const NO_RESULT = 0x40;
 
 /** LEB128, unsigned. */
 function unsigned(value: number): number[] {
+  if (value < 0x80) return [value];
   const bytes: number[] = [];
   for (let rest = value; ; rest >>>= 7) {
     if (rest < 0x80) return [...bytes, rest];
@@ -69,6 +70,7 @@ function unsigned(value: number): number[] {
 
 /** LEB128, two's complement. */
 function signed(value: bigint): number[] {
+  if (value >= -64n && value < 64n) return [Number(value) & 0x7f];
   const bytes: number[] = [];
   for (let rest = value; ; rest >>= 7n) {
     const low = Number(rest & 0x7fn);
