@@ -1,36 +1,12 @@
 /**
  * [io] The directory and file of the database, before LMDB sees them. lmdb-js 3.5 crashes the process when it opens a file that
- * is no database, so that is found out here. Source: lmdb-js liblmdb/mdb.c MDB_meta. Omits the pages below the roots: damage
- * there shows when they are read.
+ * is no database, so that is found out here. Omits the pages below the roots: damage there ends a process, and the next one looks
+ * for it (database-use.ts).
  */
 
-import {
-  accessSync,
-  closeSync,
-  constants,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  rmSync,
-} from 'node:fs';
+import { accessSync, closeSync, constants, fstatSync, mkdirSync, openSync, renameSync, rmSync } from 'node:fs';
 import { ConfigError } from '#core';
-
-const MDB_MAGIC = 0xbeefc0de;
-const MDB_DATA_VERSION = 2;
-/** A meta page is a 24-byte page header and then MDB_meta; offsets from the start of the page. */
-const META = {
-  magic: 24,
-  version: 28,
-  pageBytes: 48,
-  freeRoot: 88,
-  mainRoot: 136,
-  transaction: 152,
-  end: 160,
-} as const;
-/** The root of an empty tree. */
-const P_INVALID = 0xffff_ffff_ffff_ffffn;
+import { META, P_INVALID, readNewestMeta } from './database-meta.ts';
 
 /**
  * Makes sure the directory exists and this user may write to it.
@@ -52,17 +28,21 @@ export function prepareDirectory(stateDir: string): void {
 }
 
 /**
- * Renames a file that is no LMDB database to `PATH.corrupt`, over an earlier one of that name. An absent or empty file is
- * a database to be.
+ * Renames a file that is no LMDB database to `PATH.corrupt`, see {@link setAside}. An absent or empty file is a database to be.
  *
  * @returns true when there was such a file
  * @throws NodeJS.ErrnoException
  */
 export function setAsideIfUnreadable(path: string): boolean {
   if (isAbsentOrDatabase(path)) return false;
+  setAside(path);
+  return true;
+}
+
+/** Renames a database that is of no use to `PATH.corrupt`, over an earlier one of that name. @throws NodeJS.ErrnoException */
+export function setAside(path: string): void {
   renameSync(path, `${path}.corrupt`);
   rmSync(`${path}-lock`, { force: true });
-  return true;
 }
 
 function isAbsentOrDatabase(path: string): boolean {
@@ -75,30 +55,15 @@ function isAbsentOrDatabase(path: string): boolean {
   }
   try {
     const fileBytes = fstatSync(fd).size;
-    const readMeta = (offset: number) => {
-      const page = Buffer.alloc(META.end);
-      return readSync(fd, page, 0, META.end, offset) === META.end && isMeta(page) ? page : undefined;
-    };
     if (fileBytes === 0) return true;
-    const first = readMeta(0);
-    const pageBytes = first?.readUint32LE(META.pageBytes) ?? 0;
-    const second = pageBytes >= 512 ? readMeta(pageBytes) : undefined;
-    if (!first || !second) return false;
-    const newest = transactionOf(second) > transactionOf(first) ? second : first;
+    const meta = readNewestMeta(fd);
+    if (!meta) return false;
+    const pageBytes = BigInt(meta.readUint32LE(META.pageBytes));
     return [META.freeRoot, META.mainRoot].every((offset) => {
-      const root = newest.readBigUint64LE(offset);
-      return root === P_INVALID || (root + 1n) * BigInt(pageBytes) <= BigInt(fileBytes);
+      const root = meta.readBigUint64LE(offset);
+      return root === P_INVALID || (root + 1n) * pageBytes <= BigInt(fileBytes);
     });
   } finally {
     closeSync(fd);
   }
-}
-
-function isMeta(page: Buffer): boolean {
-  // In the byte order of the machine: little-endian on all we support.
-  return page.readUint32LE(META.magic) === MDB_MAGIC && page.readUint16LE(META.version) === MDB_DATA_VERSION;
-}
-
-function transactionOf(page: Buffer): bigint {
-  return page.readBigUint64LE(META.transaction);
 }

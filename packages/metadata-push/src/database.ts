@@ -6,15 +6,15 @@
  */
 
 import { join } from 'node:path';
-import { type Key, open, type RootDatabase, type Database as Table } from 'lmdb';
+import type { Key, RootDatabase, Database as Table } from 'lmdb';
 import { ConfigError, type Logger } from '#core';
-import { prepareDirectory, setAsideIfUnreadable } from './database-file.ts';
+import { prepareDirectory, setAside, setAsideIfUnreadable } from './database-file.ts';
+import { openRoot } from './database-root.ts';
+import { beginUse, checkDatabase, endUse, wasLeftOpen } from './database-use.ts';
 
 /** Raise when the meaning of a record changes, together with a conversion. Pushes come in two forms, and both are read. */
 const FORMAT = 1;
 const FILE_NAME = 'push.mdb';
-/** Address space for the file, which may grow beyond. With less lmdb-js maps a growing file again and again, and what an older map holds counts as memory too. */
-const MAP_BYTES = 4 * 1024 ** 3;
 /** Longest wait for a sync. After it the write counts as failed: lmdb-js has no answer for a sync that fails. */
 const SYNC_TIMEOUT_MS = 10_000;
 /** Longest wait of a write that can wait. A crash within it repeats what the write would have ended: some pushes. */
@@ -38,6 +38,7 @@ interface CommitPromise extends Promise<boolean> {
 
 /** The open database. */
 export class Database {
+  readonly #path: string;
   readonly #root: RootDatabase;
   #lastCommit: Promise<boolean> | undefined;
   #lastDurable: Promise<void> = Promise.resolve();
@@ -48,8 +49,9 @@ export class Database {
   #laterTimer: NodeJS.Timeout | undefined;
 
   /**
-   * Opens `push.mdb` in `stateDir`, which is created if need be. A file that is no database is set aside as `push.mdb.corrupt` and
-   * a new one begun: clients set their tokens again at their next connection.
+   * Opens `push.mdb` in `stateDir`, which is created if need be. A file that is no database, or a damaged one that ended the
+   * process before this one, is set aside as `push.mdb.corrupt` and a new one begun: clients set their tokens again at their next
+   * connection.
    *
    * @throws ConfigError naming `state_dir` when the directory cannot be used, or holds the data of a newer version
    */
@@ -58,12 +60,14 @@ export class Database {
     surviveFailedCommits();
     const path = join(stateDir, FILE_NAME);
     try {
-      if (setAsideIfUnreadable(path)) {
-        log.error(`the database was unreadable; it is kept as ${FILE_NAME}.corrupt and a new one begun`);
-      }
-      return new Database(openRoot(path), stateDir);
+      if (setAsideIfUnreadable(path)) sayLost(log, 'it is no database');
+      else if (wasLeftOpen(path)) setAsideIfDamaged(path, log);
+      beginUse(path);
+      return new Database(path, stateDir);
     } catch (error) {
       if (error instanceof ConfigError) throw error;
+      // No matter of configuration: the next start finds that this one left the file open, and checks it.
+      if (isDamage(error)) throw new Error(`${path} cannot be read; the next start checks it`, { cause: error });
       throw new ConfigError(
         `${path} cannot be opened: ${(error as Error).message}`,
         { key: 'state_dir' },
@@ -72,8 +76,9 @@ export class Database {
     }
   }
 
-  private constructor(root: RootDatabase, stateDir: string) {
-    this.#root = root;
+  private constructor(path: string, stateDir: string) {
+    this.#path = path;
+    this.#root = openRoot(path);
     const meta = this.table<number, string>('meta');
     const format = meta.get('format');
     if (format === undefined) meta.putSync('format', FORMAT);
@@ -146,22 +151,38 @@ export class Database {
   /** Closes the file once all writes have ended. Nothing may be read or written any more: lmdb-js would crash. */
   close(): Promise<void> {
     this.#runLater();
-    this.#closing ??= this.#lastDurable.catch(() => {}).then(() => this.#root.close());
+    this.#closing ??= this.#lastDurable
+      .catch(() => {})
+      .then(() => this.#root.close())
+      .then(() => endUse(this.#path));
     return this.#closing;
   }
 }
 
-function openRoot(path: string): RootDatabase {
-  const options = {
-    path,
-    noSubdir: true,
-    maxDbs: 8,
-    mapSize: MAP_BYTES,
-    separateFlushed: true,
-    encoding: 'json',
-    permissionsMode: 0o600,
-  };
-  return open(options as Parameters<typeof open>[0] & { path: string });
+/** After an abnormal end: damage must not end this process as well, and the next, and so on. */
+function setAsideIfDamaged(path: string, log: Logger): void {
+  const startedAt = performance.now();
+  const check = checkDatabase(path);
+  const ms = Math.round(performance.now() - startedAt);
+  if (check.kind === 'sound') log.info('ended abnormally before; the database is sound', { ms });
+  else if (check.kind === 'unknown') log.warn('ended abnormally before, and the database could not be checked', { ms });
+  else {
+    setAside(path);
+    sayLost(log, check.reason);
+  }
+}
+
+function sayLost(log: Logger, reason: string): void {
+  log.error(
+    `the database was unreadable; it is kept as ${FILE_NAME}.corrupt and a new one begun: clients set their tokens again when they connect next`,
+    { reason },
+  );
+}
+
+/** LMDB's own errors, and what is no JSON. */
+function isDamage(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return error instanceof SyntaxError || (typeof code === 'number' && code < 0);
 }
 
 let isSurviving = false;

@@ -6,7 +6,7 @@
 
 import { Buffer } from 'node:buffer';
 import { type Address, parseAddress } from '#core';
-import { type DeviceToken, liveTokens, MAX_TOKENS_PER_ACCOUNT, parseToken } from './tokens.ts';
+import { type DeviceToken, liveTokens, MAX_TOKENS_PER_ACCOUNT, parseToken, rebaseToken } from './tokens.ts';
 
 /**
  * The live tokens in a `metadata.json`, the newest last.
@@ -34,7 +34,9 @@ export function parseInheritedTokens(text: string, now: number): readonly Device
     if (token === undefined || typeof seconds !== 'number') continue;
     tokens.set(token, { token, setAt: Math.round(seconds * 1000) });
   }
-  const live = liveTokens([...tokens.values()], now).toSorted((a, b) => a.setAt - b.setAt);
+  // As that relay did, without those set under a wrong clock.
+  const dated = [...tokens.values()].filter((token) => rebaseToken(token, now) === token);
+  const live = liveTokens(dated, now).toSorted((a, b) => a.setAt - b.setAt);
   return live.slice(-MAX_TOKENS_PER_ACCOUNT);
 }
 

@@ -43,7 +43,7 @@ async function start({ config: firstConfig, log, metrics }: DaemonContext): Prom
   let provider = await providerOf(config, log);
   registerExpiry(metrics, () => provider);
   const database = Database.open(config.state_dir, log);
-  const tokens = new TokenStore(database);
+  const tokens = new TokenStore(database, log);
   const queue = new QueueStore(database, log);
   await importInheritedState({
     mailboxesDir: config.mailboxes_dir,

@@ -115,7 +115,7 @@ export function registerExpiry(metrics: Metrics, provider: () => Expiring): void
   );
   metrics.gauge(
     'chatmail_push_openpgp_key_end_seconds',
-    'When the last of the OpenPGP keys ends, seconds since the epoch; 0 when never, or not loaded yet.',
+    'When the last of the OpenPGP keys, or its encryption subkey, ends, seconds since the epoch; 0 when never, or not loaded yet.',
     () => (provider().keysEndAt ?? 0) / 1000,
   );
 }

@@ -6,7 +6,7 @@
  */
 
 import { Buffer } from 'node:buffer';
-import type { DecryptOptions, PartialConfig, PrivateKey } from 'openpgp';
+import type { DecryptOptions, PartialConfig, PrivateKey, Subkey } from 'openpgp';
 
 export type DecryptedToken =
   | { readonly kind: 'token'; readonly text: string }
@@ -20,7 +20,7 @@ export interface TokenDecryptor {
   prepare(): Promise<void>;
   /** @throws KeyringError by rejection, when the keys cannot be used */
   decrypt(message: Buffer): Promise<DecryptedToken>;
-  /** When the key that ends last does, ms since the epoch; undefined: never, or the keys are not loaded. */
+  /** When the key that clients can encrypt to longest ends, ms since the epoch; undefined: never, or the keys are not loaded. */
   keysEndAt(): number | undefined;
 }
 
@@ -51,7 +51,7 @@ export function createTokenDecryptor(keyring: string): TokenDecryptor {
   let endsAt: number | undefined;
   const load = () => {
     loading ??= loadKeyring(keyring).then(async (ring) => {
-      endsAt = await lastEnd(ring.keys);
+      endsAt = await lastEnd(ring.library, ring.keys);
       return ring;
     });
     return loading;
@@ -109,9 +109,25 @@ async function loadKeyring(keyring: string): Promise<{ library: OpenPgp; keys: P
   return { library, keys };
 }
 
-async function lastEnd(keys: readonly PrivateKey[]): Promise<number | undefined> {
-  // Infinity: never. Null: the key was revoked or has no valid signature of its own, so no client uses it.
-  const ends = await Promise.all(keys.map(async (key) => Number((await key.getExpirationTime()) ?? 0)));
-  const last = Math.max(...ends);
+async function lastEnd(library: OpenPgp, keys: readonly PrivateKey[]): Promise<number | undefined> {
+  const last = Math.max(...(await Promise.all(keys.map((key) => endOf(library, key)))));
   return Number.isFinite(last) ? last : undefined;
+}
+
+/** When nobody can encrypt to a key any more: its primary key has ended, or the last of its subkeys that decrypt. Infinity: never. */
+async function endOf(library: OpenPgp, key: PrivateKey): Promise<number> {
+  // Null: revoked, or without a valid signature of its own, so no client uses it.
+  const primaryEnd = Number((await key.getExpirationTime()) ?? 0);
+  const subkeys = key.getSubkeys().filter((subkey) => canEncrypt(library, subkey));
+  // The primary key does it itself.
+  if (subkeys.length === 0) return primaryEnd;
+  const ends = await Promise.all(subkeys.map(async (subkey) => Number((await subkey.getExpirationTime()) ?? 0)));
+  return Math.min(primaryEnd, Math.max(...ends));
+}
+
+function canEncrypt({ enums: { keyFlags } }: OpenPgp, { bindingSignatures }: Subkey): boolean {
+  return bindingSignatures.some(
+    // Keys as old as to have no flags say nothing else about what they are for.
+    ({ keyFlags: flags }) => !flags || (flags[0]! & (keyFlags.encryptCommunication | keyFlags.encryptStorage)) !== 0,
+  );
 }

@@ -4,8 +4,9 @@
  */
 
 import type { Database as Table } from 'lmdb';
+import type { Logger } from '#core';
 import { type Database, Pending } from './database.ts';
-import { type DeviceToken, TOKEN_LIFETIME_MS, tokenId } from './tokens.ts';
+import { type DeviceToken, isAged, rebaseToken, tokenId } from './tokens.ts';
 
 type TokenKey = [account: string, tokenId: string];
 
@@ -18,14 +19,19 @@ const SWEPT_AT = 'tokens-swept-at';
 
 export class TokenStore {
   readonly #database: Database;
-  readonly #table: Table<DeviceToken, TokenKey>;
+  readonly #log: Logger;
+  /** Whatever is on disk: see {@link isTokenOf}. */
+  readonly #table: Table<unknown, TokenKey>;
   readonly #meta: Table<number, string>;
   /** Whole lists, by account. */
   readonly #pending = new Pending<readonly DeviceToken[]>();
+  /** Records that came up and are no token, and have not left the disk yet; by their keys as one text. */
+  readonly #unreadable = new Map<string, TokenKey>();
 
-  constructor(database: Database) {
+  constructor(database: Database, log: Logger) {
     this.#database = database;
-    this.#table = database.table<DeviceToken, TokenKey>('tokens');
+    this.#log = log;
+    this.#table = database.table<unknown, TokenKey>('tokens');
     this.#meta = database.table<number, string>('meta');
   }
 
@@ -38,13 +44,51 @@ export class TokenStore {
   list(account: string): readonly DeviceToken[] {
     const pending = this.#pending.get(account);
     if (pending) return pending.value;
-    return [...this.#table.getRange(rangeOf(account))].map(({ value }) => value);
+    const keys = [...this.#table.getKeys(rangeOf(account))];
+    return this.#readAll(keys).map(([, token]) => token);
   }
 
   /** One token of an account by its id. */
   get(account: string, id: string): DeviceToken | undefined {
     const pending = this.#pending.get(account);
-    return pending ? pending.value.find(({ token }) => tokenId(token) === id) : this.#table.get([account, id]);
+    if (pending) return pending.value.find(({ token }) => tokenId(token) === id);
+    return this.#readAll([[account, id]])[0]?.[1];
+  }
+
+  /** The tokens under these keys. One record that is none must not keep all others from being used: it is removed. */
+  #readAll(keys: readonly TokenKey[]): (readonly [key: TokenKey, token: DeviceToken])[] {
+    const found: [TokenKey, DeviceToken][] = [];
+    const unreadable: TokenKey[] = [];
+    for (const key of keys) {
+      const token = this.#read(key);
+      if (token === 'unreadable') unreadable.push(key);
+      else if (token) found.push([key, token]);
+    }
+    if (unreadable.length > 0) this.#drop(unreadable);
+    return found;
+  }
+
+  #read(key: TokenKey): DeviceToken | 'unreadable' | undefined {
+    let record: unknown;
+    try {
+      record = this.#table.get(key);
+    } catch {
+      // No JSON.
+      return 'unreadable';
+    }
+    return record === undefined || isTokenOf(key, record) ? record : 'unreadable';
+  }
+
+  #drop(keys: readonly TokenKey[]): void {
+    const dropped = keys.filter((key) => !this.#unreadable.has(key.join('\0')));
+    if (dropped.length === 0) return;
+    this.#log.error('unreadable device tokens removed', { count: dropped.length });
+    for (const key of dropped) this.#unreadable.set(key.join('\0'), key);
+    const forget = () => {
+      for (const key of dropped) this.#unreadable.delete(key.join('\0'));
+    };
+    // Whoever comes across one that did not leave, because the disk was full say, tries again.
+    this.#database.write(() => dropped.map((key) => this.#table.remove(key)).at(-1)!).then(forget, forget);
   }
 
   /**
@@ -73,8 +117,8 @@ export class TokenStore {
   }
 
   /**
-   * Removes the tokens no client has set for their whole lifetime, of accounts nobody uses any more. Does nothing when that was
-   * done within a day, by an earlier process too.
+   * Removes the tokens no client has set for their whole lifetime, of accounts nobody uses any more, and dates those anew that were
+   * set in what is the future since the clock was set back. Does nothing when that was done within a day, by an earlier process too.
    *
    * @param signal ends it early: the next process does the rest
    * @throws DatabaseWriteError by rejection
@@ -89,21 +133,26 @@ export class TokenStore {
   async #removeAged(now: number, signal: AbortSignal | undefined): Promise<void> {
     let start: TokenKey | undefined;
     while (!signal?.aborted) {
-      const records = [...this.#table.getRange({ ...(start && { start, exclusiveStart: true }), limit: SWEEP_CHUNK })];
-      const accounts = new Set(records.filter(({ value }) => isAged(value, now)).map(({ key }) => key[0]));
+      const keys = [...this.#table.getKeys({ ...(start && { start, exclusiveStart: true }), limit: SWEEP_CHUNK })];
+      const isDue = (token: DeviceToken) => isAged(token, now) || rebaseToken(token, now) !== token;
+      const accounts = new Set(this.#readAll(keys).flatMap(([[account], token]) => (isDue(token) ? account : [])));
       const writes = [...accounts].map((account) =>
-        this.update(account, (tokens) => tokens.filter((token) => !isAged(token, now))),
+        this.update(account, (tokens) =>
+          tokens.filter((token) => !isAged(token, now)).map((token) => rebaseToken(token, now)),
+        ),
       );
       await Promise.all(writes);
-      if (records.length < SWEEP_CHUNK) return;
-      start = records.at(-1)!.key;
+      if (keys.length < SWEEP_CHUNK) return;
+      start = keys.at(-1)!;
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 }
 
-function isAged(token: DeviceToken, now: number): boolean {
-  return token.setAt <= now - TOKEN_LIFETIME_MS;
+/** A damaged token is under a key that names another. */
+function isTokenOf([, id]: TokenKey, record: unknown): record is DeviceToken {
+  const { token, setAt } = (record ?? {}) as Partial<DeviceToken>;
+  return typeof token === 'string' && Number.isFinite(setAt) && tokenId(token) === id;
 }
 
 function rangeOf(account: string): { start: TokenKey; end: TokenKey } {

@@ -18,7 +18,7 @@ export const MAX_TOKEN_BYTES = 4096;
 export const MAX_TOKENS_PER_ACCOUNT = 20;
 /** Clients set their token at every connection, so one not set for this long has no device any more. 90 days. */
 export const TOKEN_LIFETIME_MS = 90 * 24 * 60 * 60 * 1000;
-/** A token dated further in the future than this was set under a wrong clock and would outlive its time. */
+/** A token dated further in the future than this was set under a wrong clock. It counts as set just now, see {@link rebaseToken}. */
 export const MAX_FUTURE_MS = 60_000;
 /** A token set again within this time is not written again: every client repeats its token at every connection. */
 export const REFRESH_AFTER_MS = 60 * 60 * 1000;
@@ -38,9 +38,19 @@ export function tokenId(token: string): string {
   return hash('sha256', token, 'buffer').subarray(0, 16).toString('base64url');
 }
 
-/** True when a push may go to the token. */
+/** True when no client has set the token for its whole lifetime. */
+export function isAged(token: DeviceToken, now: number): boolean {
+  return token.setAt <= now - TOKEN_LIFETIME_MS;
+}
+
+/** True when a push may go to the token; also one set in what is the future since the clock was set back. */
 export function isLive(token: DeviceToken, now: number): boolean {
-  return token.setAt > now - TOKEN_LIFETIME_MS && token.setAt <= now + MAX_FUTURE_MS;
+  return !isAged(token, now);
+}
+
+/** The token as if it had been set just now, when the clock was set back since: it would outlive its time. Else `token` itself. */
+export function rebaseToken(token: DeviceToken, now: number): DeviceToken {
+  return token.setAt <= now + MAX_FUTURE_MS ? token : { ...token, setAt: now };
 }
 
 /** The tokens a push may go to. */
@@ -50,9 +60,10 @@ export function liveTokens(tokens: readonly DeviceToken[], now: number): readonl
 
 /** Adds a token or refreshes it, and drops what is not live or too much. Returns `tokens` itself when nothing changes. */
 export function addToken(tokens: readonly DeviceToken[], token: string, now: number): readonly DeviceToken[] {
-  const live = liveTokens(tokens, now);
+  const live = liveTokens(tokens, now).map((other) => rebaseToken(other, now));
   const known = live.find((other) => other.token === token);
-  if (known && live.length === tokens.length && Math.abs(now - known.setAt) < REFRESH_AFTER_MS) return tokens;
+  const isUnchanged = live.length === tokens.length && live.every((other, index) => other === tokens[index]);
+  if (known && isUnchanged && Math.abs(now - known.setAt) < REFRESH_AFTER_MS) return tokens;
   const others = live.filter((other) => other !== known).sort((a, b) => b.setAt - a.setAt);
   return [...others.slice(0, MAX_TOKENS_PER_ACCOUNT - 1), { token, setAt: now }];
 }

@@ -2,6 +2,7 @@ import t from 'tap';
 import { type Database, DatabaseWriteError } from '../src/database.ts';
 import { MAX_UNWRITTEN } from '../src/outcome-writer.ts';
 import { createGateway } from '../src/providers/gateway.ts';
+import { newPush } from '../src/schedule.ts';
 import { tokenId } from '../src/tokens.ts';
 import { status } from './fixtures/gateway-stub.ts';
 import { startPusher, until } from './fixtures/pusher.ts';
@@ -49,6 +50,48 @@ t.test('a message that arrives while its push is on the wire is announced once m
   t.ok(performance.now() - answeredAt > 950, 'after the second in which the gateway would swallow it');
   t.ok(await until(() => pusher.isIdle()));
   t.equal(stub.posts.length, 2);
+});
+
+t.test('a clock that is set back loses no push', async (t) => {
+  const { stub, stores, pusher, makePusher, counts, clock, set } = await startPusher(t);
+  await set(ANNA, 'a');
+  stub.answer = status(500);
+  await pusher.notify(ANNA);
+  const key = { account: ANNA, tokenId: tokenId('a') };
+  t.ok(await until(() => stores.queue.get(key)?.attempts === 1));
+  await pusher.stop(0);
+  clock.aheadMs = -600_000;
+  stub.answer = status(200);
+  const later = makePusher(stores);
+  // The start dates it anew.
+  t.ok(await until(() => (stores.queue.get(key)?.queuedAt ?? 0) <= Date.now() - 590_000));
+  await later.notify(ANNA);
+  t.ok(stores.queue.get(key), 'it is still there, and a message joins it');
+  clock.aheadMs = -580_000;
+  await later.stop(0);
+  const last = makePusher(stores);
+  t.ok(await until(() => counts.delivered === 1), 'it is sent');
+  t.ok(await until(() => last.isIdle()));
+  await last.notify(ANNA);
+  t.ok(await until(() => counts.delivered === 2), 'so are the pushes of later messages');
+});
+
+t.test('a token record that cannot be read stops no push', async (t) => {
+  const { stub, stores, pusher, makePusher, set } = await startPusher(t);
+  await pusher.stop(0);
+  await set(ANNA, 'a', 'broken');
+  await set(BOB, 'b');
+  for (const name of ['a', 'broken'])
+    await stores.queue.put({ account: ANNA, tokenId: tokenId(name) }, newPush(Date.now()));
+  await stores.queue.put({ account: BOB, tokenId: tokenId('b') }, newPush(Date.now()));
+  await stores.database.table<unknown, [string, string]>('tokens').put([ANNA, tokenId('broken')], null);
+  const gateway = createGateway({ url: stub.url, connections: 8, now: Date.now, timeoutMs: 2000 });
+  // As `push = direct`, which looks at the token to find the service.
+  const later = makePusher(stores, Object.assign(gateway, { serviceOf: async () => undefined }));
+  t.ok(await until(() => later.isIdle()));
+  t.same(stub.posts.toSorted(), ['a', 'b']);
+  await later.notify(ANNA);
+  t.ok(await until(() => stub.posts.length === 3));
 });
 
 t.test('410 removes the token, and no other', async (t) => {

@@ -14,10 +14,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { open } from 'lmdb';
 import t from 'tap';
-import { ConfigError } from '#core';
+import { ConfigError, type Logger } from '#core';
 import { Database } from '../src/database.ts';
 import { type PushKey, QueueStore } from '../src/queue-store.ts';
 import { newPush, retryPush } from '../src/schedule.ts';
+import { TokenStore } from '../src/token-store.ts';
 import { addToken, TOKEN_LIFETIME_MS, tokenId } from '../src/tokens.ts';
 import { openStores, silent } from './fixtures/store.ts';
 
@@ -194,6 +195,66 @@ t.test('a record that is no JSON is dropped', async (t) => {
   );
   await later.durable();
   t.equal(later.depth(), 1);
+});
+
+t.test('a token record that is none is dropped, and stops no other', async (t) => {
+  const { database, tokens, directory } = openStores(t);
+  const names = ['good', 'damaged', 'null', 'text', 'undated', 'moved'];
+  await Promise.all(names.map((name) => tokens.update(ANNA, add(name))));
+  await tokens.update(BOB, add('damaged'));
+  await database.close();
+  const raw = open({ path: join(directory, 'push.mdb'), noSubdir: true, maxDbs: 8 });
+  const records = raw.openDB<Buffer, [string, string]>('tokens', { encoding: 'binary' });
+  const put = (account: string, name: string, text: string) => records.put([account, tokenId(name)], Buffer.from(text));
+  await put(ANNA, 'damaged', '{"token":');
+  await put(ANNA, 'null', 'null');
+  await put(ANNA, 'text', '"x"');
+  await put(ANNA, 'undated', '{"token":"undated"}');
+  await put(ANNA, 'moved', JSON.stringify({ token: 'goop', setAt: NOW }));
+  await put(BOB, 'damaged', '\0');
+  await raw.close();
+
+  const lines: unknown[] = [];
+  const later = Database.open(directory, silent);
+  const log = { ...silent, error: (message: string, fields?: object) => void lines.push([message, fields]) } as Logger;
+  const store = new TokenStore(later, log);
+  t.same(store.list(ANNA), [{ token: 'good', setAt: NOW }]);
+  t.same(store.list(ANNA), [{ token: 'good', setAt: NOW }]);
+  t.equal(store.get(BOB, tokenId('damaged')), undefined);
+  t.same(
+    lines,
+    [
+      ['unreadable device tokens removed', { count: 5 }],
+      ['unreadable device tokens removed', { count: 1 }],
+    ],
+    'counted once, without content',
+  );
+  await later.durable();
+  t.equal(store.count(), 1);
+  await Promise.all([store.update(ANNA, add('damaged')), store.update(BOB, add('damaged'))]);
+  t.same(store.list(BOB), [{ token: 'damaged', setAt: NOW }], 'the account can set it again');
+  t.equal(store.list(ANNA).length, 2);
+  await later.table<unknown, [string, string]>('tokens').put([BOB, tokenId('damaged')], null);
+  await store.sweep(NOW + TOKEN_LIFETIME_MS - 1);
+  await later.durable();
+  t.equal(store.count(), 2, 'the sweep removes one too');
+  await later.table<unknown, [string, string]>('tokens').put([ANNA, tokenId('good')], null);
+  await store.update(ANNA, () => []);
+  t.equal(store.count(), 0, 'and the account can be forgotten');
+  await later.close();
+});
+
+t.test('tokens set in the future are dated anew by the sweep', async (t) => {
+  const { tokens } = openStores(t);
+  await tokens.update(ANNA, () => [
+    { token: 'future', setAt: NOW + 1000 * DAY },
+    { token: 'now', setAt: NOW },
+  ]);
+  await tokens.sweep(NOW);
+  t.same(tokens.get(ANNA, tokenId('future')), { token: 'future', setAt: NOW });
+  t.equal(tokens.count(), 2);
+  await tokens.sweep(NOW + TOKEN_LIFETIME_MS);
+  t.equal(tokens.count(), 0, 'so they age');
 });
 
 t.test('pushes queued in the future are dated anew', async (t) => {

@@ -59,6 +59,29 @@ t.test('when the keys end', async (t) => {
   const lasting = createTokenDecryptor(`${day}\n${v4.armored}`);
   await lasting.prepare();
   t.equal(lasting.keysEndAt(), undefined, 'never');
+
+  const withSubkeys = async (primarySeconds: number, ...subkeys: { keyExpirationTime: number; sign?: boolean }[]) => {
+    const { privateKey } = await openpgp.generateKey({
+      userIDs: [{ name: 'x' }],
+      keyExpirationTime: primarySeconds,
+      subkeys,
+      format: 'object',
+    });
+    const decryptor = createTokenDecryptor(privateKey.armor());
+    await decryptor.prepare();
+    const endsAt = decryptor.keysEndAt();
+    return endsAt === undefined ? undefined : Math.round((endsAt - Date.now()) / 86_400_000);
+  };
+  const [never, oneDay, oneWeek] = [0, 86_400, 7 * 86_400];
+  t.equal(await withSubkeys(never, { keyExpirationTime: oneDay }), 1, 'the subkey decrypts: it counts');
+  t.equal(await withSubkeys(oneDay, { keyExpirationTime: oneWeek }), 1, 'with the primary key its subkeys end');
+  t.equal(
+    await withSubkeys(never, { keyExpirationTime: oneDay }, { keyExpirationTime: oneWeek }),
+    7,
+    'the later of two',
+  );
+  const signing = { keyExpirationTime: oneDay, sign: true };
+  t.equal(await withSubkeys(never, { keyExpirationTime: oneWeek }, signing), 7, 'one that only signs does not count');
 });
 
 t.test('messages that cannot be decrypted', async (t) => {
