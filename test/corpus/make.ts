@@ -12,6 +12,7 @@ import { gnupgEntries } from './make/gnupg.ts';
 import { mimeEntries } from './make/hostile-mime.ts';
 import { armorEntries, packetEntries } from './make/hostile-packets.ts';
 import { openpgpJsEntries } from './make/openpgp-js.ts';
+import { securejoinKeyEntries } from './make/securejoin-keys.ts';
 import { sequoiaEntries } from './make/sequoia.ts';
 import { shapeEntries } from './make/shapes.ts';
 
@@ -27,6 +28,7 @@ const entries: readonly Entry[] = [
   ...armorEntries(),
   ...mimeEntries(),
   ...clearEntries(),
+  ...(await securejoinKeyEntries()),
 ];
 
 for (const file of readdirSync(DIRECTORY)) if (file.endsWith('.eml')) rmSync(join(DIRECTORY, file));

@@ -16,7 +16,14 @@ export type ContentResult =
   | { readonly kind: 'other'; readonly fault: Fault };
 
 /** Header fields that say what the content is; of each the first value, and whether there was another. */
-const FIELDS = ['content-type', 'content-transfer-encoding', 'secure-join', 'auto-submitted', 'subject'] as const;
+const FIELDS = [
+  'content-type',
+  'content-transfer-encoding',
+  'secure-join',
+  'message-id',
+  'auto-submitted',
+  'subject',
+] as const;
 type FieldName = (typeof FIELDS)[number];
 
 export class ContentJudge {
@@ -91,6 +98,7 @@ export class ContentJudge {
     if (!boundary.ok) return boundary.fault;
     if (!isRequest) return createEncryptionCheck(boundary.value, this.#direction);
     this.#kind = 'securejoin';
-    return createSecurejoinCheck(boundary.value, request, this.#direction);
+    const messageId = this.field('message-id');
+    return createSecurejoinCheck(boundary.value, { request, messageId }, this.#direction);
   }
 }

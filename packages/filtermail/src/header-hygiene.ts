@@ -7,8 +7,10 @@
  */
 
 import type { Edit } from '#milter';
+import { findAutocryptFault } from './autocrypt.ts';
 import { type HeaderContext, isKept, shapeField } from './header-shape.ts';
 import type { HeaderField, Stage, Transaction } from './transaction.ts';
+import { type Refusal, reject } from './verdict.ts';
 
 export type HeaderPolicy = 'minimal' | 'compat';
 
@@ -34,8 +36,10 @@ export class HeaderHygiene implements Stage {
     }
   }
 
-  decide({ from, acceptedAs, edits }: Transaction): undefined {
+  decide({ from, acceptedAs, edits }: Transaction): Refusal | undefined {
     const context: HeaderContext = { from: from!, acceptedAs };
+    const wrong = this.#findKeyFault(context);
+    if (wrong) return wrong;
     const unfit: HeaderField[] = [];
     for (const field of this.#kept) {
       const value = field.value.trim();
@@ -49,6 +53,14 @@ export class HeaderHygiene implements Stage {
     for (const { rawName, index } of [...unfit, ...this.#removed].reverse()) {
       edits.push({ edit: 'deleteHeader', name: rawName, index } satisfies Edit);
     }
+    return undefined;
+  }
+
+  /** A securejoin request is of no use without the sender's key: better say what is wrong with that than remove it. */
+  #findKeyFault({ from, acceptedAs }: HeaderContext): Refusal | undefined {
+    const field = acceptedAs === 'securejoin' ? this.#kept.find(({ name }) => name === 'autocrypt') : undefined;
+    const wrong = field && findAutocryptFault(field.value.trim(), from);
+    return wrong === undefined || wrong === 'foreign' ? undefined : reject('autocrypt_key', wrong.keyHas);
   }
 
   #staysBy({ name, index, value }: HeaderField): boolean {

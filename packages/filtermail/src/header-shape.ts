@@ -7,7 +7,7 @@
  */
 
 import type { Address } from '#core';
-import { isTransferableKey } from './autocrypt.ts';
+import { findAutocryptFault } from './autocrypt.ts';
 import { isMessageId } from './message-id.ts';
 import { isSecurejoinRequest } from './securejoin.ts';
 import { isIdentityEncoding } from './transfer-encoding.ts';
@@ -50,7 +50,7 @@ const RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['chat-is-post-message', (value) => (value === '1' ? value : undefined)],
   ['secure-join', only('securejoin', isSecurejoinRequest)],
   ['secure-join-invitenumber', only('securejoin', (value) => /^[\w-]{1,64}$/.test(value))],
-  ['autocrypt', only('securejoin', (value, { from }) => isTransferableKey(value, from))],
+  ['autocrypt', only('securejoin', (value, { from }) => findAutocryptFault(value, from) === undefined)],
   ['autocrypt-setup-message', only('setup_message', (value) => value === 'v1')],
 ]);
 

@@ -1,10 +1,12 @@
 /**
  * The kernel's functions in plain JavaScript, for processors on which the engine offers no vectors: x86 without SSE 4.1, as some
  * hosters' virtual machines pretend to be (QEMU's kvm64). A third as fast, the same results: the tests run both side by side.
- * What the functions do stands in kernel-counts.ts, kernel-crc.ts and kernel-base64.ts.
+ * What the functions do stands in kernel-counts.ts, kernel-crc.ts, kernel-base64.ts and kernel-text.ts.
  */
 
 import { type CountLayout, TOTALS_OFFSET } from './kernel-counts.ts';
+import type { TextLayout } from './kernel-text.ts';
+import { plainTextFunctions, type TextFunctions } from './kernel-text-plain.ts';
 
 const CR = 13;
 const LF = 10;
@@ -15,7 +17,7 @@ for (const [value, char] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstu
   VALUES[char.charCodeAt(0)] = value;
 }
 
-export interface KernelFunctions {
+export interface KernelFunctions extends TextFunctions {
   readonly judge: (byteLimit: number, nibbleLimit: number) => number;
   readonly count: (at: number, end: number, filled: number) => number;
   readonly crc: (register: number, at: number, end: number) => number;
@@ -23,7 +25,12 @@ export interface KernelFunctions {
 }
 
 /** Makes the functions for a memory that is laid out like the kernel's. */
-export function plainFunctions(memory: ArrayBuffer, layout: CountLayout, crcTables: number): KernelFunctions {
+export function plainFunctions(
+  memory: ArrayBuffer,
+  layout: CountLayout,
+  crcTables: number,
+  text: TextLayout,
+): KernelFunctions {
   const { windowBytes, byteLimit, nibbleLimit } = layout;
   const bytes = new Uint8Array(memory);
   const counts = new Uint16Array(memory, layout.counts, 256);
@@ -100,5 +107,5 @@ export function plainFunctions(memory: ArrayBuffer, layout: CountLayout, crcTabl
     return lines;
   }
 
-  return { judge, count, crc, decodeLines };
+  return { judge, count, crc, decodeLines, ...plainTextFunctions(memory, text) };
 }

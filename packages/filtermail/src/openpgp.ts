@@ -3,7 +3,7 @@
  * PKESK or SKESK, then exactly one SEIPD, version 1 or 2, that ends where the data ends. Packet headers in the old and the new
  * format; partial lengths for the SEIPD only; no indeterminate lengths. Incoming mail may also have GnuPG's OCB packet
  * (tag 20, draft-ietf-openpgp-rfc4880bis). Marker, padding and every other packet is refused, as is anything that would
- * need a key to understand. Memory: 17 session keys (of at most 4 KiB) and two tests of randomness (6 KB).
+ * need a key to understand. Memory: 17 session keys (of at most 4 KiB), two tests of randomness (6 KB), three scans for text.
  */
 
 import { RandomnessTest } from './randomness.ts';
@@ -16,6 +16,7 @@ import {
   MAX_SESSION_KEY_BYTES,
   type SessionKeyResult,
 } from './session-key.ts';
+import { TextScan } from './text-scan.ts';
 import { type Fault, fault } from './verdict.ts';
 
 const PKESK = 1;
@@ -37,6 +38,8 @@ const MAX_OCB_CHUNK_SIZE_OCTET = 56;
 
 /** Session keys whose random parts are kept to be counted together. */
 const MAX_SESSION_KEYS_KEPT = 16;
+/** Most session keys: 1,000 recipients with ten keys each. The smallest ones have 6 bytes and cost as much as 10 KB of data. */
+const MAX_SESSION_KEYS = 10_000;
 
 type State = 'tag' | 'length' | 'session-key' | 'data' | 'partial-length' | 'ended';
 
@@ -54,6 +57,13 @@ export class PacketWalker {
   readonly #sessionKeyRandomness = new RandomnessTest();
   /** The random parts of session keys that are still to be counted. */
   #sessionKeys: Buffer[] = [];
+  #sessionKeyCount = 0;
+  /** Text in session keys; in the ids and salts that come with them, each too short for a text; in the data. */
+  readonly #keyText = new TextScan();
+  readonly #idText = new TextScan();
+  readonly #text = new TextScan();
+  /** Bytes before those that are being pushed. */
+  #pushed = 0;
   #state: State = 'tag';
   #tag = 0;
   #oldLengthBytes = 0;
@@ -81,13 +91,14 @@ export class PacketWalker {
         at = end;
       } else if (this.#state === 'session-key') {
         const end = Math.min(bytes.length, at + this.#remaining);
-        wrong = this.#sessionKeyData(bytes.subarray(at, end));
+        wrong = this.#sessionKeyData(bytes.subarray(at, end), this.#pushed + end);
         at = end;
       } else {
         wrong = this.#header(bytes[at++]!);
       }
       if (wrong) return wrong;
     }
+    this.#pushed += bytes.length;
     return undefined;
   }
 
@@ -98,9 +109,10 @@ export class PacketWalker {
     }
     if (this.#dataBytes < this.#minDataBytes()) return fault('packet_size');
     // The data first: its counts are at hand.
-    const isDataRandom = this.#randomness.finish();
+    const isDataRandom = this.#randomness.finish() && this.#text.finish();
     this.#countSessionKeys();
-    if (!this.#sessionKeyRandomness.finish()) return fault('session_key_fake');
+    const areKeysRandom = this.#keyText.finish() && this.#idText.finish();
+    if (!this.#sessionKeyRandomness.finish() || !areKeysRandom) return fault('session_key_fake');
     return isDataRandom ? undefined : fault('ciphertext_fake');
   }
 
@@ -131,6 +143,7 @@ export class PacketWalker {
     const isData = this.#tag === SEIPD || (this.#tag === OCB_DATA && this.#options.allowOcb);
     if (!isSessionKey && !isData) return fault('packet_unexpected', String(this.#tag));
     if (isData && this.#sessionKeyVersions.size === 0) return fault('session_key_missing');
+    if (isSessionKey && ++this.#sessionKeyCount > MAX_SESSION_KEYS) return fault('session_keys_too_many');
     this.#oldLengthBytes = isNew ? 0 : (1 << (byte & 3)) % 8;
     if (!isNew && this.#oldLengthBytes === 0) return fault('packet_length');
     this.#state = 'length';
@@ -167,19 +180,25 @@ export class PacketWalker {
     return length === 0 || length > MAX_SESSION_KEY_BYTES ? fault('packet_size') : undefined;
   }
 
-  #sessionKeyData(piece: Buffer): Fault | undefined {
+  /** `end` is the place after the piece. */
+  #sessionKeyData(piece: Buffer, end: number): Fault | undefined {
     this.#remaining -= piece.length;
-    if (this.#remaining === 0 && this.#used === 0) return this.#endSessionKey(piece);
+    if (this.#remaining === 0 && this.#used === 0) return this.#endSessionKey(piece, end);
     this.#sessionKey ??= Buffer.allocUnsafe(MAX_SESSION_KEY_BYTES);
     this.#used += piece.copy(this.#sessionKey, this.#used);
-    return this.#remaining > 0 ? undefined : this.#endSessionKey(this.#sessionKey.subarray(0, this.#used));
+    return this.#remaining > 0 ? undefined : this.#endSessionKey(this.#sessionKey.subarray(0, this.#used), end);
   }
 
-  #endSessionKey(body: Buffer): Fault | undefined {
+  #endSessionKey(body: Buffer, end: number): Fault | undefined {
     const result: SessionKeyResult = this.#tag === PKESK ? checkPkesk(body) : checkSkesk(body);
     if ('code' in result) return result;
-    this.#sessionKeyVersions.add(result.version);
-    this.#sessionKeys.push(result.random);
+    const { version, key, other } = result;
+    this.#sessionKeyVersions.add(version);
+    const place = end - body.length - body.byteOffset;
+    for (const part of key) this.#keyText.push(part, 0, part.length, place + part.byteOffset);
+    if (other) this.#idText.push(other, 0, other.length, place + other.byteOffset);
+    if (this.#keyText.failed || this.#idText.failed) return fault('session_key_fake');
+    if (key.length > 0 || other) this.#sessionKeys.push(Buffer.concat(other ? [other, ...key] : key));
     if (this.#sessionKeys.length >= MAX_SESSION_KEYS_KEPT) this.#countSessionKeys();
     this.#state = 'tag';
     return undefined;
@@ -197,7 +216,8 @@ export class PacketWalker {
       }
     }
     this.#randomness.push(bytes, at, end);
-    if (this.#randomness.failed) return fault('ciphertext_fake');
+    this.#text.push(bytes, at, end, this.#pushed + at);
+    if (this.#randomness.failed || this.#text.failed) return fault('ciphertext_fake');
     if (this.#remaining === 0) this.#state = this.#isPartial ? 'partial-length' : 'ended';
     return undefined;
   }

@@ -13,10 +13,11 @@
  * 1.6e-11, and one of 100 KB below 6e-14. No table of critical values and no normal approximation is involved: the bound
  * also holds for short windows.
  *
- * What it catches: English text carries about 1.5 nats per byte in the high-nibble test and 2.6 in the byte test, so readable
- * text is found from about 50 bytes on, when it stands alone, and 600 bytes of it inside a random window. Less than that in
- * every window is found by the test of the whole. Compressed data looks as random as ciphertext and is not found; only the
- * keys could tell.
+ * What it catches: what is no ciphertext and no text either, such as base64 or hexadecimal inside the armor, uncompressed files, any
+ * script in UTF-8. English text carries about 1.5 nats per byte in the high-nibble test and 2.6 in the byte test, and is found from
+ * about 50 bytes on when it stands alone, from 600 inside a random window; text-scan.ts finds much less of it, and text in the
+ * characters of the armor. What is less in every window is found by the test of the whole. Compressed data looks as random as
+ * ciphertext and is not found; only the keys could tell.
  */
 
 import { BYTE_LIMIT_NATS, NIBBLE_LIMIT_NATS, theKernel, WINDOW_BYTES } from './kernel.ts';

@@ -20,20 +20,29 @@ export function isSecurejoinRequest(value: string): boolean {
   return REQUESTS.includes(value);
 }
 
-/** Makes the check of the body of a securejoin request. `request` is the value of its Secure-Join field. */
-export function createSecurejoinCheck(boundary: string, request: string, direction: Direction): BodyCheck {
-  return new MultipartCheck(boundary, new SecurejoinVisitor(request, direction));
+/** What the header says that its part may, or must, say again. */
+export interface SecurejoinHeader {
+  /** The value of the Secure-Join field. */
+  readonly request: string;
+  readonly messageId: string | undefined;
+}
+
+/** Makes the check of the body of a securejoin request. */
+export function createSecurejoinCheck(boundary: string, header: SecurejoinHeader, direction: Direction): BodyCheck {
+  return new MultipartCheck(boundary, new SecurejoinVisitor(header, direction));
 }
 
 class SecurejoinVisitor extends BareVisitor {
   readonly #request: string;
+  readonly #messageId: string | undefined;
   #parts = 0;
   #text = '';
   #decoder: TransferDecoder | undefined;
 
-  constructor(request: string, direction: Direction) {
+  constructor({ request, messageId }: SecurejoinHeader, direction: Direction) {
     super(direction);
     this.#request = request;
+    this.#messageId = messageId;
   }
 
   protected part(fields: readonly PartField[]): Fault | undefined {
@@ -41,8 +50,9 @@ class SecurejoinVisitor extends BareVisitor {
     const header = readPartHeader(fields);
     if ('code' in header) return header;
     if (header.type.type !== 'text/plain') return fault('securejoin_shape');
-    // Delta Chat writes the message's own Message-ID here again.
-    const others = fields.filter(({ name, value }) => name !== 'message-id' || !isMessageId(value));
+    // Delta Chat writes the message's own Message-ID here again. Any other one would be a text.
+    const own = fields.find(({ name, value }) => name === 'message-id' && value === this.#messageId);
+    const others = own && isMessageId(own.value) ? fields.filter((field) => field !== own) : fields;
     const wrong = this.direction === 'outgoing' ? checkOutgoingHeader(others, header) : undefined;
     if (wrong) return wrong;
     this.#decoder = createTransferDecoder(header.encoding, (bytes) => this.#textData(bytes));

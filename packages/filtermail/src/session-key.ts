@@ -26,8 +26,6 @@ const S2K: ReadonlyMap<number, { readonly bytes: number; readonly saltFrom: numb
   ]);
 const ARGON2 = 4;
 
-const NOTHING = Buffer.alloc(0);
-
 const RSA = [1, 2];
 const ELGAMAL = 16;
 const ECDH = 18;
@@ -36,8 +34,16 @@ const X448 = 26;
 /** Algorithms that cannot encrypt (RFC 9580 §9.1, draft-ietf-openpgp-pqc), and the reserved 0. */
 const SIGN_ONLY = [0, 3, 17, 19, 22, 27, 28, 30, 31, 32, 33, 34];
 
-/** The version of a PKESK or SKESK and its random bytes, when all of its body fits; else what does not. */
-export type SessionKeyResult = { readonly version: number; readonly random: Buffer } | Fault;
+export interface SessionKey {
+  readonly version: number;
+  /** What is random in the encrypted key: pieces of the body, in order. */
+  readonly key: readonly Buffer[];
+  /** The key id, the fingerprint or the salt, a piece of the body too, when there is one. */
+  readonly other: Buffer | undefined;
+}
+
+/** What a PKESK or SKESK has, when all of its body fits; else what does not. */
+export type SessionKeyResult = SessionKey | Fault;
 
 export function checkPkesk(body: Buffer): SessionKeyResult {
   const version = body[0];
@@ -59,30 +65,31 @@ export function checkPkesk(body: Buffer): SessionKeyResult {
   const key = body.subarray(algorithmAt + 1);
   if (key.length < MIN_PKESK_KEY_BYTES) return fault('packet_size');
   if (SIGN_ONLY.includes(body[algorithmAt]!)) return fault('packet_version');
-  const random = randomPartOf(key, body[algorithmAt]!, version);
+  const random = randomPartsOf(key, body[algorithmAt]!, version);
   if (random === undefined) return fault('packet_size');
   // Zeros stand for a recipient who is not named.
-  return judge(version, random, keyId.every((byte) => byte === 0) ? NOTHING : keyId);
+  return judge(version, random, keyId.every((byte) => byte === 0) ? undefined : keyId);
 }
 
-/** `others` are too short to be judged alone. */
-function judge(version: number, key: Buffer, others: Buffer): SessionKeyResult {
-  return looksRandom(key) ? { version, random: Buffer.concat([others, key]) } : fault('session_key_fake');
+/** `other` is too short to be judged alone. */
+function judge(version: number, key: readonly Buffer[], other: Buffer | undefined): SessionKeyResult {
+  const bytes = key.length === 1 ? key[0]! : Buffer.concat(key);
+  return looksRandom(bytes) ? { version, key, other } : fault('session_key_fake');
 }
 
 /** What must look random in the algorithm's own fields; undefined when their lengths do not fit. */
-function randomPartOf(key: Buffer, algorithm: number, version: number): Buffer | undefined {
-  if (RSA.includes(algorithm)) return mpiEnd(key, 0) === key.length ? key.subarray(3) : undefined;
+function randomPartsOf(key: Buffer, algorithm: number, version: number): Buffer[] | undefined {
+  if (RSA.includes(algorithm)) return mpiEnd(key, 0) === key.length ? [key.subarray(3)] : undefined;
   if (algorithm === ELGAMAL) {
     const second = mpiEnd(key, 0);
     const fits = second !== undefined && mpiEnd(key, second) === key.length;
-    return fits ? Buffer.concat([key.subarray(3, second), key.subarray(second + 3)]) : undefined;
+    return fits ? [key.subarray(3, second), key.subarray(second + 3)] : undefined;
   }
   if (algorithm === ECDH) {
     const end = mpiEnd(key, 0);
     const fits = end !== undefined && end + 1 + key[end]! === key.length;
     // The first octet of the point only says how it is written.
-    return fits ? Buffer.concat([key.subarray(3, end), key.subarray(end + 1)]) : undefined;
+    return fits ? [key.subarray(3, end), key.subarray(end + 1)] : undefined;
   }
   if (algorithm === X25519 || algorithm === X448) {
     const publicBytes = algorithm === X25519 ? 32 : 56;
@@ -90,13 +97,13 @@ function randomPartOf(key: Buffer, algorithm: number, version: number): Buffer |
     if (wrappedBytes === undefined || publicBytes + 1 + wrappedBytes !== key.length) return undefined;
     // Version 3 names the cipher in the clear, ahead of the wrapped key; it must be AES (RFC 9580 §5.1.6).
     if (version === 3 && !isAes(key[publicBytes + 1])) return undefined;
-    return Buffer.concat([key.subarray(0, publicBytes), key.subarray(publicBytes + 2)]);
+    return [key.subarray(0, publicBytes), key.subarray(publicBytes + 2)];
   }
-  return key;
+  return [key];
 }
 
 /** Index after the MPI at `from` (RFC 9580 §3.2); undefined when its length is not that of its highest bit. */
-function mpiEnd(bytes: Buffer, from: number): number | undefined {
+export function mpiEnd(bytes: Buffer, from: number): number | undefined {
   if (from + 3 > bytes.length) return undefined;
   const bits = bytes.readUInt16BE(from);
   const end = from + 2 + Math.ceil(bits / 8);
@@ -120,19 +127,23 @@ export function checkSkesk(body: Buffer): SessionKeyResult {
   }
   const key = body.subarray(s2kAt + s2k.bytes);
   if (s2kAt + s2k.bytes > body.length || key.length > MAX_SKESK_KEY_BYTES) return fault('packet_size');
-  return judge(version, key, s2k.salt);
+  // Without it the password's hash is the session key itself.
+  return key.length === 0 ? { version, key: [], other: s2k.salt } : judge(version, [key], s2k.salt);
 }
 
 /** An s2k specifier: its length and its salt; undefined when its type or its hash algorithm does not exist. */
-function readS2k(body: Buffer, at: number): { bytes: number; salt: Buffer } | undefined {
+function readS2k(body: Buffer, at: number): { bytes: number; salt: Buffer | undefined } | undefined {
   const shape = S2K.get(body[at] ?? -1);
   if (!shape || (body[at] !== ARGON2 && !isHash(body[at + 1]))) return undefined;
   const saltFrom = at + shape.saltFrom;
-  return { bytes: shape.bytes, salt: body.subarray(saltFrom, saltFrom + shape.saltBytes) };
+  return {
+    bytes: shape.bytes,
+    salt: shape.saltBytes > 0 ? body.subarray(saltFrom, saltFrom + shape.saltBytes) : undefined,
+  };
 }
 
 /** RFC 9580 §9.5. */
-function isHash(id: number | undefined): boolean {
+export function isHash(id: number | undefined): boolean {
   return id !== undefined && id >= 1 && id <= 14 && (id <= 3 || id >= 8);
 }
 

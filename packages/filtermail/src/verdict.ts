@@ -46,8 +46,10 @@ const NOT_ENCRYPTED = {
   packet_truncated: 'OpenPGP message is cut off',
   packet_trailing: 'data after the encrypted packet',
   session_key_missing: 'no encrypted session key before the encrypted data',
+  session_keys_too_many: 'too many encrypted session keys',
   session_key_fake: 'an encrypted session key is not random data',
   ciphertext_fake: 'the encrypted data is not ciphertext',
+  autocrypt_key: 'the Autocrypt key has {}',
   securejoin_shape: 'not a plain securejoin request',
 } as const;
 

@@ -173,7 +173,7 @@ t.test('clear text that may leave', async (t) => {
   const rows: readonly [header: Header, options: Options, minimal: string[], why: string][] = [
     [[['Secure-Join-Invitenumber', 'meet at noon']], securejoin, ['-Secure-Join-Invitenumber#1'], 'a text as number'],
     [[['Secure-Join-Group', 'noon']], securejoin, ['-Secure-Join-Group#1'], 'a field of later, encrypted steps'],
-    [[['Autocrypt', 'addr=alice@relay.test; keydata=bm9vbg==']], securejoin, ['-Autocrypt#1'], 'no key'],
+    [[['Autocrypt', 'addr=bob@relay.test; keydata=bm9vbg==']], securejoin, ['-Autocrypt#1'], "somebody else's key"],
     [[['Autocrypt-Setup-Message', 'v1']], { acceptedAs: 'setup_message' }, [], 'a setup message'],
     [[['Autocrypt-Setup-Message', 'noon']], { acceptedAs: 'setup_message' }, ['-Autocrypt-Setup-Message#1'], 'not v1'],
     [[['Subject', 'Autocrypt Setup Message']], { acceptedAs: 'setup_message' }, [], 'keeps its subject'],

@@ -92,6 +92,34 @@ t.test('counts, their verdict and their sums', (t) => {
   t.end();
 });
 
+t.test('sums of text', (t) => {
+  const text = Buffer.from('let/us/meet/at/the/old/stone/house/and/see/there/what/comes/ON/FRIDAY/EVENING/', 'base64');
+  let found = 0;
+  for (let i = 0; i < 80; i++) {
+    const bytes = noise(6000, `${i}`);
+    for (let at = 3 * i; at < bytes.length; at += 510 + 3 * i) text.copy(bytes, at, 0, 20 + (i % 35));
+    const states = both(
+      t,
+      (kernel) => {
+        bytes.copy(kernel.input);
+        kernel.textState.fill(0);
+        const at = kernel.input.byteOffset;
+        const states: string[] = [];
+        for (let from = 0; from < 6000; from += 600) {
+          kernel.scanText(at + from, at + from + 600, from === 0 ? 0 : at + from - 12);
+          kernel.sumText(at + from, from % 3, 12 - (i % 4));
+          states.push(Buffer.from(kernel.textState).toString('hex'));
+        }
+        return states;
+      },
+      `case ${i}`,
+    );
+    if (states.at(-1)!.slice(40, 42) === '01') found++;
+  }
+  t.ok(found > 10 && found < 70, `${found} of 80 are text`);
+  t.end();
+});
+
 t.test('a processor without vectors has the other one', { skip: process.arch !== 'x64' && 'x86 only' }, (t) => {
   const kernel = join(import.meta.dirname, '../src/kernel.ts');
   const script = `import { theKernel } from ${JSON.stringify(kernel)}; process.stdout.write(theKernel().crc.name)`;

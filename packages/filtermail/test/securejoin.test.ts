@@ -3,7 +3,7 @@ import type { Direction } from '../src/part-header.ts';
 import { createSecurejoinCheck } from '../src/securejoin.ts';
 
 function check(body: string, request = 'vc-request', direction: Direction = 'outgoing'): string {
-  const judge = createSecurejoinCheck('b', request, direction);
+  const judge = createSecurejoinCheck('b', { request, messageId: '<a-1@localhost>' }, direction);
   for (const byte of Buffer.from(body, 'latin1')) judge.push(Buffer.from([byte]));
   return judge.finish()?.code ?? 'ok';
 }
@@ -35,6 +35,19 @@ t.test('securejoin requests', (t) => {
       part('Secure-Join: vc-request', 'Content-Type: text/plain\r\nMessage-ID: <at@noon> at noon'),
       'part_header_text',
       'which is no place for a text',
+    ],
+    [
+      part('Secure-Join: vc-request', 'Content-Type: text/plain\r\nMessage-ID: <at.noon@under.the.old.clock>'),
+      'part_header_text',
+      'nor for a text that looks like one',
+    ],
+    [
+      part(
+        'Secure-Join: vc-request',
+        'Content-Type: text/plain\r\nMessage-ID: <a-1@localhost>\r\nMessage-ID: <a-1@localhost>',
+      ),
+      'part_header_text',
+      'and once is enough',
     ],
     [
       part('Secure-Join: vc-request', 'Content-Type: text/plain\r\nX-Note: noon'),

@@ -18,8 +18,24 @@ import {
 import { type Entry, GOOD, NOON, pgpMime, refused, withArmor } from './entry.ts';
 
 const TEXT = Buffer.from(NOON.repeat(20));
+/** Words that can be read in the armor itself, as bytes. A group of four characters begins where they do. */
+const LETTERS = Buffer.from(
+  'Dear/Bob/let/us/meet/at/noon/under/the/old/clock/and/tell/nobody/of/it/but/bring/all/the/papers/that/Carol/gave/you/x',
+  'base64',
+);
 const PKESK = packet(1, pkeskV3());
 const SEIPD = packet(18, seipdV1(300));
+
+/** SEIPD version 1 with the words after that many random bytes. */
+function lettersAfter(bytes: number): Buffer {
+  return seipdV1(Buffer.concat([noise(bytes), LETTERS]));
+}
+
+function pkeskV3WithLetters(): Buffer {
+  const key = pkeskV3();
+  Buffer.from('let+us+meet+at+the+old+stone+house+tonight', 'base64').copy(key, 10);
+  return key;
+}
 
 /** OpenPGP that is not, or not only, one encrypted message. */
 export function packetEntries(): Entry[] {
@@ -113,6 +129,25 @@ export function packetEntries(): Entry[] {
           ),
         ),
       ],
+    ],
+    // The session key has 86 bytes, tag, length and version 3, or 4 where the length is longer.
+    [
+      'letters-as-data',
+      'ciphertext_fake',
+      'words in the characters of the armor',
+      [PKESK, packet(18, lettersAfter(1))],
+    ],
+    [
+      'letters-in-data',
+      'ciphertext_fake',
+      'such words between random data',
+      [PKESK, packet(18, Buffer.concat([lettersAfter(3000), noise(3000)]))],
+    ],
+    [
+      'letters-in-session-key',
+      'session_key_fake',
+      'such words in a session key',
+      [packet(1, pkeskV3WithLetters()), SEIPD],
     ],
     [
       'text-as-data-2',

@@ -50,7 +50,7 @@ export function asPostfix(text: string): string {
 }
 
 /** Cuts a message as the MTA does: fields with the first blank taken off and folds joined by LF, then the body. */
-function cutMessage(text: string): TestMessage {
+export function cutMessage(text: string): TestMessage {
   if (text.startsWith('\r\n')) return { header: [], body: text.slice(2) };
   const end = text.indexOf('\r\n\r\n');
   const fields = text.slice(0, end).split(/\r\n(?![ \t])/);
