@@ -213,6 +213,8 @@ namespace inbox {
 mail_attribute_dict = proxy:${sockets.metadata}:metadata
 protocol imap {
   mail_plugins = last_login
+  # All clients of a test come from one address.
+  mail_max_userip_connections = 100
   imap_metadata = yes
 }
 protocol lmtp {

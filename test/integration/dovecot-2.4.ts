@@ -124,6 +124,8 @@ last_login {
 }
 last_login_precision = s
 protocol imap {
+  # All clients of a test come from one address.
+  mail_max_userip_connections = 100
   mail_plugins {
     last_login = yes
   }

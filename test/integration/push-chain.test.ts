@@ -70,7 +70,7 @@ async function wake(t: Test, name: string, config: string, debounceMs: number): 
   await new Promise((resolve) => setTimeout(resolve, debounceMs));
   t.equal(await set('messagenew', ''), 'committed');
   await until(() => apns.requests.length > 1);
-  for (let i = 0; i < 100 && (await tokens()).kind === 'found'; i++)
+  for (let i = 0; i < 1000 && (await tokens()).kind === 'found'; i++)
     await new Promise((resolve) => setTimeout(resolve, 10));
   t.equal((await tokens()).kind, 'notFound', 'what Apple calls dead is forgotten');
 

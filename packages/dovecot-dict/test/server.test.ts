@@ -126,7 +126,7 @@ t.test('a late handler is answered for', async (t) => {
 });
 
 t.test('silence ends a connection, a working handler is no silence', async (t) => {
-  const { path } = await start({ lookup: () => sleep(350).then(() => notFound) }, { idleTimeoutMs: 150 });
+  const { path } = await start({ lookup: () => sleep(3000).then(() => notFound) }, { idleTimeoutMs: 1500 });
   const working = await DictClient.connect(path);
   const silent = await DictClient.connect(path);
   const reply = working.lookup('k');

@@ -35,9 +35,14 @@ export async function install(machine: RelayMachine): Promise<void> {
   figures.set('disk, of that our package', megabytes(Number(own)));
 }
 
-/** Every file of /etc with its time, and every running program. */
+/** What `apply` can restart. Debian's own services come and go by themselves. */
+const SERVICES = ['doveauth*', 'filtermail*', 'metadata-push*', 'push-gateway*', 'postfix*', 'dovecot*', 'nginx*']
+  .map((name) => `'${name}.service'`)
+  .join(' ');
+
+/** Every file of /etc with its time, and every program of a relay that runs. */
 const FINGERPRINT = `find /etc -type f -printf '%p %T@ %m %u\\n' | sort
-systemctl show --property=Id,ExecMainStartTimestampMonotonic '*.service' | paste - - - | sort`;
+systemctl show --property=Id,ExecMainStartTimestampMonotonic ${SERVICES} | paste - - - | sort`;
 
 /** `apply` again: nothing changes, nothing is restarted, and there is nothing to be done. */
 export async function applyAgain(machine: RelayMachine): Promise<void> {

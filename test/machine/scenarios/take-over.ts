@@ -27,7 +27,7 @@ export async function failedApply(machine: RelayMachine): Promise<void> {
   assert.equal(await container.run(STATE), before);
   assert.equal(await container.run(programs), running, 'nobody was restarted');
   assert.match(await container.run('chatmailctl apply', 120_000), /Nothing to change/);
-  await machine.say('after an apply that failed');
+  await machine.sayAfresh('after an apply that failed');
 }
 
 /** What somebody wrote is neither replaced nor ignored without being asked for. */
@@ -52,7 +52,7 @@ export async function takeOver(machine: RelayMachine): Promise<void> {
     'cd /etc; cp /root/main.cf postfix/; cp /root/10-auth.conf dovecot/conf.d/; chatmailctl apply',
     120_000,
   );
-  await machine.say('after a configuration of somebody');
+  await machine.sayAfresh('after a configuration of somebody');
 }
 
 const UNDO_ALL = 'chatmailctl apply --undo --all';
@@ -101,7 +101,7 @@ export async function adopt(machine: RelayMachine): Promise<void> {
   assert.equal(await container.run(STATE), before, 'adopt alone changes nothing that runs');
   await container.run('chatmailctl apply', 120_000);
   await machine.becomesGreen();
-  await machine.say('after the old relay');
+  await machine.sayAfresh('after the old relay');
   assert.equal((await container.attempt('systemctl is-active opendkim lastlogin')).stdout, 'inactive\ninactive');
   assert.match(await container.run('cat /etc/chatmail/chatmail.ini'), /www_folder = \/var\/www\/html/);
   assert.match(await container.run('chatmailctl apply', 120_000), /Nothing to change/);
@@ -109,5 +109,5 @@ export async function adopt(machine: RelayMachine): Promise<void> {
   assert.equal(await container.run(STATE), before, 'and back');
   await container.run(NO_OLD_RELAY, 120_000);
   await machine.becomesGreen();
-  await machine.say('as it was');
+  await machine.sayAfresh('as it was');
 }

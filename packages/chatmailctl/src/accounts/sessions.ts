@@ -11,8 +11,10 @@ import { asOwnerOf, type RelayAccess } from './relay-access.ts';
 
 /** Dovecot takes up to this long to bring a hibernated session back. */
 const WAKE_MS = 700;
-/** A busy machine may need longer for the first one. */
-const ROUNDS = 2;
+/** One session may be on its way to sleep in the first round, where neither a change nor doveadm finds it. */
+const MIN_ROUNDS = 2;
+/** A busy machine takes longer to bring sessions back. */
+const MAX_ROUNDS = 8;
 const DOVEADM_TIMEOUT_MS = 10_000;
 /** doveadm: nobody was logged in (EX_NOUSER of sysexits, and what 2.3 exits with). */
 const NOBODY = [67, 68];
@@ -23,22 +25,38 @@ export interface DoveadmResult {
   readonly output: string;
 }
 
-/** Ends all sessions. Returns what an operator should know when that was not possible. */
+/**
+ * Ends all sessions: again and again, until Dovecot knows of none. Returns what an operator should know when that was not possible.
+ *
+ * @param wakeMs how long Dovecot is given in each round
+ */
 export async function endSessions(
   { config, dovecotConfig }: Pick<RelayAccess, 'config' | 'dovecotConfig'>,
   address: Address,
   runDoveadm: (words: readonly string[]) => Promise<DoveadmResult> = doveadm,
+  wakeMs = WAKE_MS,
 ): Promise<string | undefined> {
-  for (let round = 0; round < ROUNDS; round++) {
+  const options = dovecotConfig === undefined ? [] : ['-c', dovecotConfig];
+  for (let round = 1; round <= MAX_ROUNDS; round++) {
     await asOwnerOf(config.mailboxes_dir, () => wake(mailboxPath(config.mailboxes_dir, address)));
-    await sleep(WAKE_MS);
-    const options = dovecotConfig === undefined ? [] : ['-c', dovecotConfig];
-    const { code, output } = await runDoveadm([...options, 'kick', address.text]);
-    if (code === 0 || (typeof code === 'number' && NOBODY.includes(code))) continue;
-    if (code === 'ENOENT') return 'Dovecot is not installed here: nobody was logged out';
-    return `doveadm kick failed (${output.split('\n')[0] || code}): who is logged in stays so until they reconnect`;
+    await sleep(wakeMs);
+    const kicked = await runDoveadm([...options, 'kick', address.text]);
+    if (isFailure(kicked)) return failure('kick', kicked);
+    if (round < MIN_ROUNDS) continue;
+    const left = await runDoveadm([...options, 'who', '-1', address.text]);
+    if (isFailure(left)) return failure('who', left);
+    if (!left.output.split('\n').some((line) => line.startsWith(`${address.text} `))) return undefined;
   }
-  return undefined;
+  return 'Dovecot does not let go of every session: who is logged in stays so until they reconnect; restart Dovecot to end them now';
+}
+
+function isFailure({ code }: DoveadmResult): boolean {
+  return code !== 0 && !(typeof code === 'number' && NOBODY.includes(code));
+}
+
+function failure(command: string, { code, output }: DoveadmResult): string {
+  if (code === 'ENOENT') return 'Dovecot is not installed here: nobody was logged out';
+  return `doveadm ${command} failed (${output.split('\n')[0] || code}): who is logged in stays so until they reconnect`;
 }
 
 /** A file that comes and goes in the folder clients idle in. */
@@ -58,7 +76,7 @@ function doveadm(words: readonly string[]): Promise<DoveadmResult> {
   const env = { ...process.env, PATH: `${process.env.PATH ?? ''}:/usr/bin:/usr/sbin` };
   return new Promise((resolve) => {
     execFile('doveadm', words, { env, timeout: DOVEADM_TIMEOUT_MS }, (error, stdout, stderr) =>
-      resolve({ code: error ? (error.code ?? 'timeout') : 0, output: stderr || stdout }),
+      resolve({ code: error ? (error.code ?? 'timeout') : 0, output: (error && stderr) || stdout }),
     );
   });
 }

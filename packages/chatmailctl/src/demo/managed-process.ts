@@ -26,6 +26,9 @@ export interface ProgramSpec {
 /** How long a program may take to end after SIGTERM before its group gets SIGKILL. */
 const STOP_MS = 12_000;
 
+/** How long a program may take to do something at its start. A busy machine takes many times what it should. */
+const START_MS = 60_000;
+
 export class ManagedProcess {
   readonly child: ChildProcess;
   /** Resolves when the program has ended, with a phrase that says how. */
@@ -78,7 +81,7 @@ export class ManagedProcess {
    *
    * @throws DemoError `start` when the program ends first or `timeoutMs` pass
    */
-  async waitForLine(pattern: RegExp, timeoutMs = 15_000): Promise<void> {
+  async waitForLine(pattern: RegExp, timeoutMs = START_MS): Promise<void> {
     let watcher: (line: string) => void = () => {};
     const seen = new Promise<void>((resolve) => {
       watcher = (line) => pattern.test(line) && resolve();
@@ -96,7 +99,7 @@ export class ManagedProcess {
    *
    * @throws DemoError `start` when the program ends first or `timeoutMs` pass
    */
-  async during<T>(wanted: Promise<T>, timeoutMs = 15_000): Promise<T> {
+  async during<T>(wanted: Promise<T>, timeoutMs = START_MS): Promise<T> {
     const timer = new AbortController();
     const late = sleep(timeoutMs, `did not answer within ${timeoutMs / 1000} s`, { signal: timer.signal });
     late.catch(() => {});

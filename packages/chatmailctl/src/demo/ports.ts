@@ -22,14 +22,19 @@ export interface HeldPorts {
 /**
  * Finds and holds `count` ports on `address`.
  *
+ * @param except ports that are somebody's, who has yet to start
  * @throws DemoError `host` when there are not that many
  */
-export async function holdPorts(count: number, address = '127.0.0.1'): Promise<HeldPorts> {
+export async function holdPorts(
+  count: number,
+  address = '127.0.0.1',
+  except: readonly number[] = [],
+): Promise<HeldPorts> {
   const held = new Map<number, Server>();
   let lastError: unknown;
   for (let attempt = 0; held.size < count && attempt < ATTEMPTS; attempt++) {
     const port = randomInt(FIRST_PORT, LAST_PORT);
-    if (held.has(port)) continue;
+    if (held.has(port) || except.includes(port)) continue;
     const server = createServer().listen({ port, host: address, exclusive: true });
     try {
       await once(server, 'listening');

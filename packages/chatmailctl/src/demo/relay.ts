@@ -105,7 +105,8 @@ export async function startRelay(options: RelayOptions): Promise<Relay> {
     return stopped;
   };
   try {
-    const held = options.place ? undefined : await holdPorts(4, ADDRESS);
+    const behind = Object.values(options.behindWebServer ?? {});
+    const held = options.place ? undefined : await holdPorts(4, ADDRESS, behind);
     const place = options.place ?? demoPlace(directory, held!.ports);
     const layout = demoLayout(directory, place, mailUser, options);
     const configPath = `${directory}/chatmail.ini`;

@@ -6,12 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Between two looks. */
 const POLL_MS = 20;
 
-/** Resolves when a port (of 127.0.0.1 unless said) or a Unix socket accepts; at most 30 s. */
+/** Resolves when a port (of 127.0.0.1 unless said) or a Unix socket accepts; at most a minute. */
 export async function connectsTo(
   target: { host?: string | undefined; port: number } | { path: string },
 ): Promise<void> {
   const { host = '127.0.0.1' } = 'port' in target ? target : {};
-  await until(() => accepts('port' in target ? { host, port: target.port } : target), 30_000);
+  await until(() => accepts('port' in target ? { host, port: target.port } : target), 60_000);
 }
 
 /** Whether something accepts connections there. */

@@ -11,6 +11,9 @@ import { createKeyStore, DnsKeyStore } from '../../src/dkim/key-store.ts';
 const stub = await DnsStub.start();
 t.teardown(() => stub.stop());
 const server = { address: '127.0.0.1', port: stub.port };
+/** Enough on a busy machine where an answer comes. */
+const PATIENT = [5000, 5000];
+/** Where none comes. */
 const QUICK = [100, 100];
 const LONG = 'k'.repeat(700);
 
@@ -44,7 +47,10 @@ t.test('look-ups', async (t) => {
     ['refused.example', { status: 'temporary' }, 'a server that does not want to'],
     ['garbage.example', { status: 'temporary' }, 'a server that talks nonsense'],
   ];
-  for (const [name, result, why] of rows) t.same(await lookUpTxt([server], name, QUICK), result, why);
+  for (const [name, result, why] of rows) {
+    const isAnswered = !('status' in result && result.status === 'temporary');
+    t.same(await lookUpTxt([server], name, isAnswered ? PATIENT : QUICK), result, why);
+  }
 });
 
 t.test('the stub speaks DNS', async (t) => {
@@ -62,41 +68,45 @@ t.test('the stub speaks DNS', async (t) => {
 t.test('long answers come by TCP', async (t) => {
   stub.isTruncating = true;
   stub.queries.length = 0;
-  t.match(await lookUpTxt([server], 'long.example', [500]), { status: 'found', texts: [LONG, 'two'] });
+  t.match(await lookUpTxt([server], 'long.example', [5000]), { status: 'found', texts: [LONG, 'two'] });
   t.same(stub.queries, ['udp long.example', 'tcp long.example']);
   stub.isTruncating = false;
 });
 
 t.test('another server is asked, and a second time', async (t) => {
   const closed = { address: '127.0.0.1', port: 1 };
-  t.match(await lookUpTxt([closed, server], 'one.example', QUICK), { status: 'found' }, 'the first is not there');
+  t.match(await lookUpTxt([closed, server], 'one.example', PATIENT), { status: 'found' }, 'the first is not there');
   t.match(await lookUpTxt([closed], 'one.example', QUICK), { status: 'temporary' }, 'none is there');
   t.match(await lookUpTxt([], 'one.example', QUICK), { status: 'temporary' }, 'there are none');
   stub.isSilent = true;
   stub.queries.length = 0;
   const began = performance.now();
   t.match(await lookUpTxt([server], 'one.example', QUICK), { status: 'temporary' }, 'no answer');
-  t.ok(performance.now() - began < 2000);
+  t.ok(performance.now() - began < 5000);
   t.equal(stub.queries.length, 2);
   setTimeout(() => {
     stub.isSilent = false;
   }, 150);
-  t.match(await lookUpTxt([server], 'one.example', [300, 1000]), { status: 'found' }, 'an answer to the second query');
+  t.match(
+    await lookUpTxt([server], 'one.example', [300, 10_000]),
+    { status: 'found' },
+    'an answer to the second query',
+  );
 });
 
 t.test('servers that cannot be reached at all', async (t) => {
   // No route, no permission, no interface: errors of connecting, which must not end the daemon.
   for (const address of ['255.255.255.255', 'fe80::1%nosuch0', '2001:db8::1']) {
     const servers = [{ address, port: 53 }, server];
-    t.match(await lookUpTxt(servers, 'one.example', QUICK), { status: 'found' }, address);
+    t.match(await lookUpTxt(servers, 'one.example', [500, 5000]), { status: 'found' }, address);
   }
 });
 
 t.test('a look-up ends in time, however many servers and aliases there are', async (t) => {
   stub.isSilent = true;
   const began = performance.now();
-  t.match(await lookUpTxt([server, server, server], 'one.example', [100, 100], 150), { status: 'temporary' });
-  t.ok(performance.now() - began < 400);
+  t.match(await lookUpTxt([server, server, server], 'one.example', [2000, 2000], 500), { status: 'temporary' });
+  t.ok(performance.now() - began < 5000);
   stub.isSilent = false;
 });
 

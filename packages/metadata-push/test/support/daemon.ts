@@ -31,7 +31,7 @@ export async function startDaemon(program: string, config: string, listen: strin
   return { child, address, output: () => output };
 }
 
-/** Resolves when a condition holds, or after 10 s. */
+/** Resolves when a condition holds, or after a minute. */
 export async function until(condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 1000 && !condition(); i++) await new Promise((wake) => setTimeout(wake, 10));
+  for (let i = 0; i < 6000 && !condition(); i++) await new Promise((wake) => setTimeout(wake, 10));
 }
