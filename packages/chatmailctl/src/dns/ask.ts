@@ -9,10 +9,17 @@ import { Resolver } from 'node:dns/promises';
 import type { DnsAnswer } from './compare.ts';
 import type { RecordType } from './zone.ts';
 
-/** The second try waits twice as long, and that for each server of a resolver. */
-const TIMEOUT = { timeout: 1500, tries: 2 };
-/** The longest a question takes, whatever the number of servers; a second try to two servers fits. */
-const QUESTION_MS = 6000;
+/** How long to wait for servers that are silent. */
+export interface Patience {
+  /** For one server, ms. The second try waits twice as long. */
+  readonly timeoutMs: number;
+  readonly tries: number;
+  /** The longest a question takes, ms, whatever the number of servers. */
+  readonly questionMs: number;
+}
+
+/** A second try to two servers fits. */
+const PATIENCE: Patience = { timeoutMs: 1500, tries: 2, questionMs: 6000 };
 /** Servers of a zone that are asked; the others say the same. */
 const MAX_SERVERS = 4;
 
@@ -29,38 +36,56 @@ export interface ZoneServers {
 }
 
 /** @param servers addresses of the resolver, with or without a port; none: the system's */
-export async function findZoneServers(domain: string, servers: readonly string[]): Promise<ZoneServers> {
-  const resolver = createResolver(servers);
-  const found = await serversOf(domain, resolver);
-  const askElsewhere = found.isSilent ? silence : createAsk(resolver);
+export async function findZoneServers(
+  domain: string,
+  servers: readonly string[],
+  patience = PATIENCE,
+): Promise<ZoneServers> {
+  const resolver = createResolver(servers, patience);
+  const { questionMs } = patience;
+  const found = await serversOf(domain, resolver, questionMs);
+  const askElsewhere = found.isSilent ? silence : createAsk(resolver, questionMs);
   const fallback = { names: resolver.getServers(), isAuthoritative: false, ask: askElsewhere, askElsewhere };
   const candidates = await Promise.all(
-    found.names.slice(0, MAX_SERVERS).map(async (name) => ({ name, addresses: await addressesOf(name, resolver) })),
+    found.names.slice(0, MAX_SERVERS).map(async (name) => ({
+      name,
+      addresses: await addressesOf(name, resolver, questionMs),
+    })),
   );
   const pairs = candidates.flatMap(({ name, addresses }) => addresses.map((address) => ({ name, address })));
   const answering = await Promise.all(
-    pairs.map(async ({ address }) => (await createAsk(createResolver([address]))(domain, 'MX')).kind === 'answer'),
+    pairs.map(
+      async ({ address }) =>
+        (await createAsk(createResolver([address], patience), questionMs)(domain, 'MX')).kind === 'answer',
+    ),
   );
   const reached = pairs.filter((_, index) => answering[index]);
   if (reached.length === 0) return fallback;
-  const own = createResolver(reached.map(({ address }) => address));
+  const own = createResolver(
+    reached.map(({ address }) => address),
+    patience,
+  );
   const names = [...new Set(reached.map(({ name }) => name))];
-  return { names, isAuthoritative: true, ask: createAsk(own), askElsewhere };
+  return { names, isAuthoritative: true, ask: createAsk(own, questionMs), askElsewhere };
 }
 
-function createResolver(servers: readonly string[]): Resolver {
-  const resolver = new Resolver(TIMEOUT);
+function createResolver(servers: readonly string[], { timeoutMs, tries }: Patience): Resolver {
+  const resolver = new Resolver({ timeout: timeoutMs, tries });
   if (servers.length > 0) resolver.setServers(servers);
   return resolver;
 }
 
 /** The servers of the innermost zone around a name. `isSilent`: no question was answered at all. */
-async function serversOf(domain: string, resolver: Resolver): Promise<{ names: string[]; isSilent: boolean }> {
+async function serversOf(
+  domain: string,
+  resolver: Resolver,
+  questionMs: number,
+): Promise<{ names: string[]; isSilent: boolean }> {
   const labels = domain.split('.');
   // A name of one label is a top-level domain, whose servers would only refer us down again.
   const zones = labels.slice(0, -1).map((_, from) => labels.slice(from).join('.'));
   const answers = await Promise.all(
-    zones.map((zone) => within(resolver.resolveNs(zone)).catch((error: NodeJS.ErrnoException) => error)),
+    zones.map((zone) => within(questionMs, resolver.resolveNs(zone)).catch((error: NodeJS.ErrnoException) => error)),
   );
   const names = answers.find((answer) => Array.isArray(answer)) ?? [];
   const isSilent =
@@ -68,19 +93,19 @@ async function serversOf(domain: string, resolver: Resolver): Promise<{ names: s
   return { names: [...names].sort(), isSilent };
 }
 
-async function addressesOf(name: string, resolver: Resolver): Promise<string[]> {
+async function addressesOf(name: string, resolver: Resolver, questionMs: number): Promise<string[]> {
   const [ipv4, ipv6] = await Promise.all([
-    within(resolver.resolve4(name)).catch(() => []),
-    within(resolver.resolve6(name)).catch(() => []),
+    within(questionMs, resolver.resolve4(name)).catch(() => []),
+    within(questionMs, resolver.resolve6(name)).catch(() => []),
   ]);
   // c-ares asks in this order, and a machine without IPv6 fails at once with the others.
   return [...ipv4, ...ipv6];
 }
 
-function createAsk(resolver: Resolver): Ask {
+function createAsk(resolver: Resolver, questionMs: number): Ask {
   return async (name, type) => {
     try {
-      return { kind: 'answer', values: await within(valuesOf(resolver, name, type)) };
+      return { kind: 'answer', values: await within(questionMs, valuesOf(resolver, name, type)) };
     } catch (error) {
       const { code = 'unknown' } = error as NodeJS.ErrnoException;
       return code === 'ENODATA' || code === 'ENOTFOUND'
@@ -95,10 +120,10 @@ async function silence(): Promise<DnsAnswer> {
 }
 
 /** A question's answer, or ETIMEOUT: c-ares waits for each of its servers in turn. */
-async function within<T>(question: Promise<T>): Promise<T> {
+async function within<T>(questionMs: number, question: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(Object.assign(new Error('no answer'), { code: 'ETIMEOUT' })), QUESTION_MS);
+    timer = setTimeout(() => reject(Object.assign(new Error('no answer'), { code: 'ETIMEOUT' })), questionMs);
   });
   try {
     return await Promise.race([question, limit]);

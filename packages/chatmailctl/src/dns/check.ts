@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { type Config, EXIT_CONFIG, ExitError, isPublicAddress } from '#core';
-import { findZoneServers, type ZoneServers } from './ask.ts';
+import { findZoneServers, type Patience, type ZoneServers } from './ask.ts';
 import { type CheckedRecord, checkRecord, type DnsAnswer, forgiveOtherAddresses } from './compare.ts';
 import { dkimRecords } from './dkim-record.ts';
 import { type ZoneRecord, zoneOf } from './zone.ts';
@@ -38,8 +38,12 @@ export async function readZone(config: Config, known: KnownAddresses = {}): Prom
 }
 
 /** Asks for every record at once. Silent servers cost it some seconds; it never rejects for that. */
-export async function checkZone(config: Config, records: readonly ZoneRecord[]): Promise<ZoneReport> {
-  const zone = await findZoneServers(config.mail_domain, config.dns_servers);
+export async function checkZone(
+  config: Config,
+  records: readonly ZoneRecord[],
+  patience?: Patience,
+): Promise<ZoneReport> {
+  const zone = await findZoneServers(config.mail_domain, config.dns_servers, patience);
   const checked = await Promise.all(records.map(async (record) => await checkOne(zone, record)));
   return { servers: zone.names, isAuthoritative: zone.isAuthoritative, records: forgiveOtherAddresses(checked) };
 }
