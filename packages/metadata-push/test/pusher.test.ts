@@ -266,15 +266,24 @@ t.test('a provider or a store that throws stops nothing for good', async (t) => 
 });
 
 /** The disk takes nothing until there is room again. */
-function fill(database: Database): { tries: number; makeRoom(): void } {
+function fill(database: Database) {
   const { write, writeLater } = database;
   const disk = {
     tries: 0,
+    /** Writes that have yet to fail. */
+    writing: 0,
+    /** What is called then comes upon no write that is under way. */
+    async isAtRest() {
+      do await new Promise((resolve) => setImmediate(resolve));
+      while (disk.writing > 0);
+    },
     makeRoom: () => void Object.assign(database, { write, writeLater }),
   };
   const fail = async () => {
     disk.tries++;
+    disk.writing++;
     await new Promise((resolve) => setImmediate(resolve));
+    disk.writing--;
     throw new DatabaseWriteError('commit-failed');
   };
   Object.assign(database, { write: fail, writeLater: fail });
@@ -294,7 +303,9 @@ t.test('on a full disk a push is sent once, and only its outcome is written agai
   t.equal(stub.posts.length, 2, 'sent once');
   t.equal(stores.queue.depth(), 2);
   t.notOk(pusher.isIdle());
-  // Its promise is the record on disk, as for a push on the wire.
+  // Its promise is the record on disk, as for a push on the wire. While an outcome is being written, a message needs a record of
+  // its own, which this disk does not take.
+  await disk.isAtRest();
   await pusher.notify(ANNA);
   stub.answer = (response) => void response.end();
   disk.makeRoom();
