@@ -144,6 +144,9 @@ function checkTogether(config: Config, file: string, lineOf: (key: string) => nu
   }
   if (config.mailboxes_dir === '') refuse('mailboxes_dir', 'must be an absolute path');
   if (config.state_dir === '') refuse('state_dir', 'must be an absolute path');
+  if (config.acme_directory_url === '' && !config.isSelfSigned && config.tls_external_cert_and_key.length === 0) {
+    refuse('acme_directory_url', 'must name an authority; to bring a certificate, set tls_external_cert_and_key');
+  }
   if (config.tls_external_cert_and_key.length !== 0 && config.tls_external_cert_and_key.length !== 2) {
     refuse('tls_external_cert_and_key', 'must be two paths: certificate and key');
   }

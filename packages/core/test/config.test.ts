@@ -90,6 +90,7 @@ t.test('errors name the file, the line and the key', async (t) => {
     [params('username_min_length = 10'), 3, 'username_min_length', 'above the maximum'],
     [params('username_max_length = 65'), 3, 'username_max_length', 'longer than SMTP allows'],
     [params('username_min_length = 0'), 3, 'username_min_length', 'an empty name'],
+    [params('acme_directory_url ='), 3, 'acme_directory_url', 'no authority and no certificate'],
     [params('max_smtp_connections = 0'), 3, 'max_smtp_connections', 'nobody at all'],
     [params('max_imap_connections = 0'), 3, 'max_imap_connections', 'nobody at all'],
     [params('password_min_length = 0'), 3, 'password_min_length', 'an empty password'],

@@ -69,7 +69,8 @@ async function adoptConfig(
 ): Promise<Config> {
   const before = parseConfig(inherited, INHERITED_CONFIG);
   const existing = await readText(host, CONFIG);
-  const current = existing === undefined ? undefined : parseConfig(existing, CONFIG);
+  // A copy of the other one has no settings of its own.
+  const current = existing === undefined || existing === inherited ? undefined : parseConfig(existing, CONFIG);
   if (current && current.mail_domain !== before.mail_domain) {
     throw new ExitError(
       EXIT_CONFIG,

@@ -134,7 +134,7 @@ async function giveUp(
   const reason = exitCode === EXIT_BUG ? String(stack ?? error) : message;
   let outcome = 'everything was put back as it was';
   try {
-    await putBack(input.host, backup, input.note, told);
+    await putBack(input.host, [backup], input.note, told);
     // What was put back is what a killed run had left.
     if (!wasPending) await clearPending(input.host);
   } catch (second) {

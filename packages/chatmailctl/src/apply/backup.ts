@@ -80,17 +80,18 @@ export async function writeManifest(host: Host, directory: string, manifest: Man
   });
 }
 
-/** The newest backup that was not undone yet, with its manifest; undefined when there is none. */
-export async function lastBackup(host: Host): Promise<Backup | undefined> {
+/** The backups that were not undone yet, the newest first. */
+export async function readBackups(host: Host): Promise<Backup[]> {
   const names = await readdir(host.root + BACKUPS).catch(() => []);
   const newestFirst = names.filter((name) => /^\d{4}-[-\dTZ]+$/.test(name)).sort((a, b) => byTimeAndNumber(b, a));
+  const backups: Backup[] = [];
   for (const name of newestFirst) {
     const directory = join(BACKUPS, name);
     const text = await readText(host, join(directory, 'manifest.json'));
     // Without one (a full disk, a kill) the backup was not done, and nothing had been changed.
-    if (text !== undefined) return { directory, manifest: JSON.parse(text) as Manifest };
+    if (text !== undefined) backups.push({ directory, manifest: JSON.parse(text) as Manifest });
   }
-  return undefined;
+  return backups;
 }
 
 /**

@@ -4,7 +4,7 @@
  */
 
 import { EXIT_CONFIG, ExitError } from '#core';
-import { type Backup, lastBackup, type Manifest, restoreBackup, retireBackup } from './backup.ts';
+import { type Backup, type Manifest, readBackups, restoreBackup, retireBackup } from './backup.ts';
 import { exists, type Host } from './host.ts';
 import { alone, clearPending, markPending } from './pending.ts';
 import { daemonsBehind, type Note, readUnitStates, requireSystemd } from './services.ts';
@@ -18,39 +18,55 @@ import { DAEMONS, isServer, SERVERS, socketsOf } from './units.ts';
 export async function undo(host: Host, print: Note, note: Note, all = false): Promise<void> {
   await requireSystemd(host);
   await alone(host, async () => {
-    let backup = await lastBackup(host);
-    if (!backup) {
+    const kept = await readBackups(host);
+    const backups = all ? kept : kept.slice(0, 1);
+    const oldest = backups.at(-1);
+    if (!oldest) {
       const reason = 'nothing was applied, or all of it was undone';
       throw new ExitError(EXIT_CONFIG, `there is no backup to go back to: ${reason}`);
     }
-    do {
-      await undoOne(host, backup, print, note);
-      backup = await lastBackup(host);
-    } while (all && backup);
-    if (backup) print('Earlier applies are still in force; --undo --all undoes them too.');
+    for (const { path, was } of merge(backups).files) print(`${was ? 'restore' : 'remove '}  ${path}`);
+    await markPending(host);
+    await putBack(host, backups, note);
+    await clearPending(host);
+    print(`The machine is as it was before ${oldest.directory.replace(/.*\//, '')}.`);
+    if (kept.length > backups.length) print('Earlier applies are still in force; --undo --all undoes them too.');
   });
 }
 
-async function undoOne(host: Host, backup: Backup, print: Note, note: Note): Promise<void> {
-  for (const { path, was } of backup.manifest.files) print(`${was ? 'restore' : 'remove '}  ${path}`);
-  await markPending(host);
-  await putBack(host, backup, note);
-  await clearPending(host);
-  print(`The machine is as it was before ${backup.directory.replace(/.*\//, '')}.`);
+/** What several backups restore together: of a file or unit, what it was before the oldest that has it. */
+function merge(backups: readonly Backup[]): Manifest {
+  const files = new Map<string, Manifest['files'][number]>();
+  const units = new Map<string, Manifest>();
+  for (const { manifest } of backups) {
+    for (const file of manifest.files) files.set(file.path, file);
+    for (const unit of [...manifest.retiredUnits, ...manifest.enabledUnits]) units.set(unit, manifest);
+  }
+  const unitsIn = (list: 'enabledUnits' | 'retiredUnits') =>
+    [...units].filter(([unit, manifest]) => manifest[list].includes(unit)).map(([unit]) => unit);
+  return {
+    ...backups.at(-1)!.manifest,
+    files: [...files.values()],
+    enabledUnits: unitsIn('enabledUnits'),
+    retiredUnits: unitsIn('retiredUnits'),
+  };
 }
 
 /**
- * Restores a backup, and starts the servers with it. A file or unit that makes trouble does not keep the others from coming back.
+ * Restores backups, and starts the servers with what was then. A file or unit that makes trouble does not keep the others from
+ * coming back.
  *
+ * @param backups the newest first, with none left out in between
  * @param told the servers that may have read what is taken back; the others, and our daemons when it is none, go on undisturbed
  * @throws ExitError 78 with all that went wrong, when everything that can be done is done
  */
 export async function putBack(
   host: Host,
-  { directory, manifest }: Backup,
+  backups: readonly Backup[],
   note: Note,
   told: readonly string[] = SERVERS,
 ): Promise<void> {
+  const manifest = merge(backups);
   const problems: string[] = [];
   const systemctl = async (...args: string[]) => {
     const { code, output } = await host.run('systemctl', args);
@@ -61,9 +77,8 @@ export async function putBack(
   const ours = manifest.enabledUnits.filter((unit) => !isServer(unit));
   const haveStarted = told.length === SERVERS.length;
   if (haveStarted && ours.length > 0) await systemctl('disable', '--now', ...ours);
-  const lost = await restoreBackup(host, directory, manifest);
-  // What is not all restored can be undone again.
-  if (lost.length === 0) await retireBackup(host, directory);
+  const lost: string[] = [];
+  for (const backup of backups) lost.push(...(await restoreBackup(host, backup.directory, backup.manifest)));
   const services = new Set(manifest.files.map(({ service }) => service));
   if (services.has('systemd')) await systemctl('daemon-reload');
   if (services.has('journald')) await systemctl('restart', 'systemd-journald.service');
@@ -83,6 +98,8 @@ export async function putBack(
     if (await systemctl(verb, unit))
       note(`${unit}: ${isBare ? 'stopped, it had no configuration before' : VERBS[verb]}`);
   }
+  // Not before: what was not all restored, or not told to the servers, can be undone again.
+  if (lost.length === 0) for (const { directory } of backups) await retireBackup(host, directory);
   if (lost.length > 0) {
     const all = [...lost, ...problems].join('; ');
     throw new ExitError(EXIT_CONFIG, `not all is as before: ${all}; chatmailctl apply --undo tries again`);

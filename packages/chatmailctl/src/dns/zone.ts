@@ -92,7 +92,7 @@ function withCertificate(config: Config, recommended: Recommend): ZoneRecord[] {
     recommended(`www.${domain}`, 'CNAME', domain, 'for people who type it'),
   ];
   // What another authority wants to be called there is not in its URL.
-  const isKnown = new URL(config.acme_directory_url).hostname.endsWith(`.${AUTHORITY}`);
+  const isKnown = URL.parse(config.acme_directory_url)?.hostname.endsWith(`.${AUTHORITY}`) ?? false;
   const isOurs = config.tls_external_cert_and_key.length === 0 && isKnown;
   const caa = recommended(domain, 'CAA', `0 issue "${AUTHORITY}"`, 'no other authority makes a certificate for it');
   return isOurs ? [...records, caa] : records;

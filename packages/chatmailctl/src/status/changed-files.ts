@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto';
 import { CONFIG_PATHS } from '#core';
 import { readRecord } from '../apply/backup.ts';
-import { type Host, readText } from '../apply/host.ts';
+import { type Host, readBytes, readText } from '../apply/host.ts';
 import type { RenderedFile } from '../layout.ts';
 
 /**
@@ -25,8 +25,8 @@ export async function readChangedFiles(host: Host, rendered: readonly RenderedFi
 
 async function configHash(host: Host): Promise<string | undefined> {
   for (const path of CONFIG_PATHS) {
-    const text = await readText(host, path);
-    if (text !== undefined) return hash('sha256', text);
+    const data = await readBytes(host, path);
+    if (data !== undefined) return hash('sha256', data);
   }
   return undefined;
 }

@@ -213,8 +213,10 @@ t.test('the same settings in other words, and those changed after they were impo
   const same = `[params]\nmail_domain = ${NAME}\ndelete_mails_after=40\nmax_mailbox_size = 102400K\n`;
   m.write(INI, `${same}max_message_size = 30M\nwww_folder = /var/www/html\n`);
   await adopted(m);
-  rmSync(m.root + INI);
+  m.write(INI, m.read(INHERITED_CONFIG));
+  rmSync(`${m.root}/var/lib/chatmail/adopted.json`);
   await adopted(m);
+  t.equal(parseConfig(m.read(INI)).www_folder, '/var/www/html', 'a copy is imported like the original');
   m.write(INI, m.read(INI).replace('delete_mails_after = 40', 'delete_mails_after = 50'));
   await adopted(m);
   t.equal(parseConfig(m.read(INI)).delete_mails_after, 50);

@@ -132,10 +132,36 @@ t.test('back to before the first of several', async (t) => {
   t.not(m.etc(), before);
   t.match(m.output, /--undo --all undoes them too/);
   m.lines.length = 0;
+  m.ran.length = 0;
   await m.undo(true);
+  t.equal(m.ran.filter((line) => line === 'systemctl restart dovecot.service').length, 1, 'systemd has its patience');
+  t.notOk(m.enabled.has('filtermail.service') || m.active.has('doveauth-auth.socket'));
   t.same(m.etc(), before);
   t.notMatch(m.output, /--undo --all/);
   await t.rejects(m.undo(true), { exitCode: EXIT_CONFIG, message: /no backup/ });
+});
+
+t.test('an undo that was killed is begun anew', async (t) => {
+  const m = machine(t);
+  const before = m.etc();
+  await m.apply();
+  const { host } = m;
+  let isKilled = true;
+  Object.defineProperty(m, 'host', {
+    value: {
+      ...host,
+      run: (program: string, args: string[]) => {
+        if (isKilled && args[0] === 'daemon-reload') throw new Error('SIGKILL');
+        return host.run(program, args);
+      },
+    },
+  });
+  await t.rejects(m.undo(), { message: 'SIGKILL' });
+  isKilled = false;
+  m.ran.length = 0;
+  await m.undo();
+  t.same(m.etc(), before);
+  t.ok(m.ran.includes('systemctl restart dovecot.service'), 'who runs with what is gone');
 });
 
 t.test('a dry run says that the daemons would be told', async (t) => {

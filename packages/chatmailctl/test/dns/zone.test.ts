@@ -30,6 +30,11 @@ t.test('the zone', async (t) => {
     external.some(({ type }) => type === 'CAA'),
     'whose certificate it is we do not know',
   );
+  t.notOk(
+    zoneOf(configOf('tls_external_cert_and_key = /a /b\nacme_directory_url ='), facts).some(
+      ({ type }) => type === 'CAA',
+    ),
+  );
   const other = zoneOf(configOf('acme_directory_url = https://acme.zerossl.com/v2/DV90'), facts);
   t.notOk(
     other.some(({ type }) => type === 'CAA'),

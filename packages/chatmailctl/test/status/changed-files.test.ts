@@ -18,15 +18,16 @@ t.test('files, and daemons that were not told', async (t) => {
     pause: async () => {},
     run: async () => ({ code: 0, output: '' }),
   };
-  const write = (path: string, text: string) => {
+  const write = (path: string, text: string | Buffer) => {
     mkdirSync(dirname(root + path), { recursive: true });
     writeFileSync(root + path, text);
   };
   const file = { path: '/etc/postfix/main.cf', text: 'a = b\n', service: 'postfix', mode: 0o644 } as const;
-  write(INI, 'one');
+  const ini = Buffer.from('privacy_postal = M\xfcnchen', 'latin1');
+  write(INI, ini);
   t.same(await readChangedFiles(host, [file]), [file.path], 'never applied');
   write(file.path, file.text);
-  await writeRecord(host, { version: 1, files: [], configHash: hash('sha256', 'one') });
+  await writeRecord(host, { version: 1, files: [], configHash: hash('sha256', ini) });
   t.same(await readChangedFiles(host, [file]), []);
   write(INI, 'two');
   t.match(await readChangedFiles(host, [file]), [/^the daemons/]);
