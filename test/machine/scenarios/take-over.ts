@@ -27,7 +27,7 @@ export async function failedApply(machine: RelayMachine): Promise<void> {
   assert.equal(await container.run(STATE), before);
   assert.equal(await container.run(programs), running, 'nobody was restarted');
   assert.match(await container.run('chatmailctl apply', 120_000), /Nothing to change/);
-  await machine.sayAfresh('after an apply that failed');
+  await machine.say('after an apply that failed');
 }
 
 /** What somebody wrote is neither replaced nor ignored without being asked for. */
