@@ -15,6 +15,9 @@ const QUOTA_CACHE_FILE = 'maildirsize';
 /** Holds mailboxes between their renaming and their end. Never a mailbox itself: those have an `@` in their name. */
 const EXPIRED_DIRECTORY = '.expired';
 
+/** Another run removes run directories that are empty, ours as well: so often we make a new one. */
+const MAX_ATTEMPTS = 10;
+
 /** A mailbox that has been renamed away: its old name, and where it is now. */
 export interface SetAside {
   readonly name: BytePath;
@@ -66,10 +69,19 @@ export function* setAside(
   for (const name of names) {
     const mailbox = `${mailboxesDir}/${name}`;
     if (!isStillUnused(mailbox)) continue;
-    runDirectory ??= makeRunDirectory(mailboxesDir, report);
-    if (runDirectory === undefined) return;
-    const path = `${runDirectory}/${name}`;
-    if (!rename(mailbox, path, report)) continue;
+    let path: BytePath | undefined;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS && path === undefined; attempt++) {
+      runDirectory ??= makeRunDirectory(mailboxesDir, report);
+      if (runDirectory === undefined) return;
+      if (rename(mailbox, `${runDirectory}/${name}`, report)) path = `${runDirectory}/${name}`;
+      // It is the mailbox that is gone, or a problem that has been reported.
+      else if (isDirectory(runDirectory, report)) break;
+      else runDirectory = undefined;
+    }
+    if (path === undefined) {
+      if (runDirectory === undefined) report({ path: mailbox, code: 'ENOENT' });
+      continue;
+    }
     // A login between the question and the rename has touched the password file that is now here.
     if (isStillUnused(path) || !rename(path, mailbox, report)) yield { name, path };
   }
@@ -104,12 +116,20 @@ export function removeRunDirectories(mailboxesDir: BytePath, report: ReportProbl
 function makeRunDirectory(mailboxesDir: BytePath, report: ReportProblem): BytePath | undefined {
   const expired = `${mailboxesDir}/${EXPIRED_DIRECTORY}`;
   const run = `${expired}/run-${randomBytes(6).toString('hex')}`;
-  attempt(expired, ['EEXIST'], report, () => makeDirectory(mailboxesDir, expired));
-  if (!isDirectory(expired, report)) {
-    report({ path: expired, code: 'ENOTDIR' });
-    return undefined;
+  for (let tries = 1; ; tries++) {
+    attempt(expired, ['EEXIST'], report, () => makeDirectory(mailboxesDir, expired));
+    try {
+      if (!lstatSync(toSystemPath(expired)).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+      makeDirectory(mailboxesDir, run);
+      return run;
+    } catch (error) {
+      const code = errorCode(error);
+      // Another run has just removed the empty `.expired`.
+      if (code === 'ENOENT' && tries < MAX_ATTEMPTS) continue;
+      report({ path: code === 'ENOTDIR' ? expired : run, code });
+      return undefined;
+    }
   }
-  return attempt(run, [], report, () => makeDirectory(mailboxesDir, run)) ? run : undefined;
 }
 
 function makeDirectory(mailboxesDir: BytePath, path: BytePath): void {

@@ -31,7 +31,7 @@ export interface SharedWork {
  * Works on all mailboxes, each of them either by `expireHere` or by the helper, in no particular order.
  *
  * @param expected how many there are, about
- * @throws whatever `expireHere` throws
+ * @throws whatever `expireHere` or the iteration of `mailboxes` throws
  */
 export async function expireShared(
   mailboxes: Iterable<BytePath>,
@@ -51,6 +51,8 @@ export async function expireShared(
     resourceLimits: { maxYoungGenerationSizeMb: 2 },
   });
   const finished = Promise.withResolvers<void>();
+  // It may be rejected before anybody waits for it.
+  finished.promise.catch(() => {});
   /** Portions the helper has not reported yet, in their order. */
   const sent: BytePath[][] = [];
   let isLost = false;
@@ -72,9 +74,15 @@ export async function expireShared(
   worker.on('error', lose);
   worker.on('exit', () => lose(new Error('the helper thread ended early')));
   worker.on('message', (report: HelperReport) => {
-    sent.shift();
-    work.onReport(report);
-    feed();
+    try {
+      sent.shift();
+      work.onReport(report);
+      feed();
+    } catch (error) {
+      // The directory of all mailboxes could not be read on. Thrown here it would end the process, and nobody could say why.
+      isLost = true;
+      finished.reject(error);
+    }
   });
   try {
     feed();

@@ -15,7 +15,7 @@ import {
   type RunClock,
   reasonOfAge,
 } from './plan.ts';
-import { walkMailbox } from './scan.ts';
+import { walkAgain, walkMailbox } from './scan.ts';
 import { SpaceRule } from './space.ts';
 
 export interface MailboxExpiryOptions {
@@ -106,9 +106,9 @@ function expireMessages(
     ...(events.onExtra && { onExtra: events.onExtra }),
   };
   const isComplete = walkMailbox(mailbox, visitor, events.onProblem);
-  // Problems are told the first time.
   const forEachKept = (visit: (message: Message) => void) =>
-    walkMailbox(mailbox, { onMessage: (message) => reasonOfAge(message, rules, clock) ?? visit(message) }, () => {});
+    walkAgain(mailbox, (message) => reasonOfAge(message, rules, clock) ?? visit(message));
+  // A mailbox that changes all the time waits for the next run; until then Dovecot's quota limits it.
   space.removeOldest(forEachKept, (message) => remove(message, 'quota'));
   remover.end();
   return isComplete;

@@ -5,6 +5,7 @@
  */
 
 import { lstatSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { EXIT_OK, EXIT_TEMPORARY, ExitError, UsageError } from '#core';
 import { MessageRemover } from './apply.ts';
@@ -12,7 +13,7 @@ import { type BytePath, fromText, toSystemPath } from './byte-path.ts';
 import { errorCode } from './directory.ts';
 import type { Message } from './plan.ts';
 import { parseCount, parseWords, runProgram } from './program.ts';
-import { walkMailbox } from './scan.ts';
+import { walkAgain, walkMailbox } from './scan.ts';
 import { SpaceRule } from './space.ts';
 
 const USAGE = `usage: chatmail-quota-expire TARGET_MB MAILBOX_PATH
@@ -22,6 +23,8 @@ arrived within the last 24 hours.
 `;
 
 const MEGABYTE = 1_048_576;
+/** A mailbox that changes while it is counted is left in peace for so long, then longer: 15 s in all. */
+const PAUSES_MS = [200, 800, 2000, 4000, 8000];
 
 await runProgram('chatmail-quota-expire', USAGE, async (words) => {
   const { positionals } = parseWords(() => parseArgs({ args: words, allowPositionals: true, options: {} }));
@@ -41,15 +44,26 @@ await runProgram('chatmail-quota-expire', USAGE, async (words) => {
   const space = new SpaceRule(targetBytes, { nowMs, realNowMs: nowMs });
   const remover = new MessageRemover(mailbox, false, report);
   walkMailbox(mailbox, { onMessage: (message) => space.count(message) }, report);
-  // Problems are counted the first time.
-  const forEach = (onMessage: (message: Message) => void) => walkMailbox(mailbox, { onMessage }, () => {});
-  space.removeOldest(forEach, (message) => {
-    if (remover.remove(message)) removed++;
-  });
+  const makeRoom = () =>
+    space.removeOldest(
+      (visit) => walkAgain(mailbox, visit),
+      (message: Message) => {
+        if (remover.remove(message)) removed++;
+      },
+    );
+  let isDone = makeRoom();
+  for (const pause of PAUSES_MS) {
+    if (isDone) break;
+    await setTimeout(pause);
+    isDone = makeRoom();
+  }
   remover.end();
+  if (!isDone) {
+    process.stderr.write('chatmail-quota-expire: nothing removed: the mailbox changes all the time; try again later\n');
+  }
   if (removed > 0) process.stderr.write(`chatmail-quota-expire: removed ${removed} messages\n`);
   if (problems > 0) process.stderr.write(`chatmail-quota-expire: ${problems} files could not be read or removed\n`);
-  return problems > 0 ? EXIT_TEMPORARY : EXIT_OK;
+  return problems > 0 || !isDone ? EXIT_TEMPORARY : EXIT_OK;
 });
 
 /** @throws UsageError unless there is a maildir at this very path, not behind a link; ExitError when that cannot be seen */

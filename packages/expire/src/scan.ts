@@ -5,6 +5,7 @@
  * asked for its times and size when its name does not tell them.
  */
 
+import { createHash } from 'node:crypto';
 import { lstatSync, opendirSync, type Stats } from 'node:fs';
 import { type BytePath, toSystemPath } from './byte-path.ts';
 import { DirectoryReader, errorCode, type ReportProblem, visitNames } from './directory.ts';
@@ -17,6 +18,8 @@ const DIRECTORY_BATCH = 1024;
 /** Told what a walk finds, as it finds it. It may remove what it is told of. */
 export interface MailboxVisitor {
   onMessage(message: Message): void;
+  /** Told of a directory of messages before and after those in it. */
+  onFolder?(folder: Folder): void;
   /**
    * Whatever is no message: Dovecot's indexes, the password; links, sockets, directories among the messages.
    *
@@ -101,12 +104,28 @@ export function walkMailbox(
   return isComplete;
 }
 
+/**
+ * Walks a mailbox that has been walked before: problems are not told again. Returns a stamp of the times at which its
+ * directories of messages changed, each taken before and after it was read. Two walks with the same stamp have seen the same
+ * messages, and each of them once: whatever comes, goes or is renamed changes its directory.
+ */
+export function walkAgain(mailbox: BytePath, onMessage: (message: Message) => void): string {
+  const hash = createHash('sha256');
+  const ignore: ReportProblem = () => {};
+  // What is in tmp/ is no message yet, and changes with every delivery.
+  const onFolder = ({ path, kind }: Folder) =>
+    void (kind !== 'tmp' && hash.update(`${path} ${readChangeTime(path, ignore)}\n`));
+  const isComplete = walkMailbox(mailbox, { onMessage, onFolder }, ignore);
+  return `${isComplete} ${hash.digest('hex')}`;
+}
+
 function isFolderKind(name: string): name is FolderKind {
   return name === 'cur' || name === 'new' || name === 'tmp';
 }
 
 function readMessages(folder: Folder, visitor: MailboxVisitor, report: ReportProblem, options: ReadOptions): boolean {
-  return visitNames(folder.path, report, (name) => {
+  visitor.onFolder?.(folder);
+  const isComplete = visitNames(folder.path, report, (name) => {
     const facts = options.sizesOnDisk ? undefined : parseMaildirName(name);
     if (facts) {
       visitor.onMessage({ folder, name, arrivedAtMs: facts.arrivedAtMs, bytes: facts.bytes });
@@ -116,6 +135,8 @@ function readMessages(folder: Folder, visitor: MailboxVisitor, report: ReportPro
     if (stats?.isFile()) visitor.onMessage({ folder, name, arrivedAtMs: stats.mtimeMs, bytes: stats.size });
     else if (stats) visitor.onExtra?.(name, false, 0);
   });
+  visitor.onFolder?.(folder);
+  return isComplete;
 }
 
 /** Undefined when it is gone, and when that is all that can be said. */

@@ -1,9 +1,16 @@
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { findSetAside, MessageRemover, setAside } from '../src/apply.ts';
+import {
+  emptySetAside,
+  findSetAside,
+  MessageRemover,
+  removeRunDirectories,
+  removeSetAside,
+  setAside,
+} from '../src/apply.ts';
 import type { Message } from '../src/plan.ts';
-import { walkMailbox } from '../src/scan.ts';
+import { walkAgain, walkMailbox } from '../src/scan.ts';
 import { expire, messageName, Tree } from './tree.ts';
 
 const NOBODY = 65_534;
@@ -52,6 +59,72 @@ t.test('unless a new account has taken its place: that one stays, whole', async 
   const gone = [...setAside(tree.root, ['a@x.org'], isStillUnused, never)];
   t.equal(gone.length, 1, 'the old one is to be removed');
   t.equal(readFileSync(join(tree.root, 'a@x.org/password'), 'utf8'), 'new');
+});
+
+t.test('another run that tidies up meanwhile does not keep any mailbox from being moved', async (t) => {
+  const tree = withTree(t);
+  const names = Array.from({ length: 8 }, (_, index) => `a${index}@x.org`);
+  for (const name of names) tree.account(name, 100);
+  const moved: string[] = [];
+  for (const gone of setAside(tree.root, [...names, 'vanished@x.org'], () => true, never)) {
+    moved.push(gone.name);
+    emptySetAside(gone, never);
+    removeSetAside([gone], never);
+    removeRunDirectories(tree.root, never);
+  }
+  t.same(moved, names);
+  t.same(
+    tree.paths().filter((path) => path.includes('@')),
+    [],
+  );
+});
+
+t.test('a file in the place of the directory of mailboxes set aside is reported', async (t) => {
+  const tree = withTree(t);
+  tree.account('a@x.org', 100);
+  const problems: string[] = [];
+  writeFileSync(join(tree.root, '.expired'), '');
+  t.same(
+    [
+      ...setAside(
+        tree.root,
+        ['a@x.org'],
+        () => true,
+        ({ code }) => problems.push(code),
+      ),
+    ],
+    [],
+  );
+  t.same(problems, ['ENOTDIR']);
+});
+
+t.test('two walks have the same stamp only when nothing happened during them', async (t) => {
+  const tree = withTree(t);
+  tree.account('a@x.org', 1);
+  const [one, two] = [messageName(3, 1), messageName(3, 2)];
+  for (const name of [one, two]) tree.file(`a@x.org/cur/${name}`, 0);
+  for (const kind of ['cur', 'new', 'tmp']) tree.age(`a@x.org/${kind}`, 1);
+  const mailbox = join(tree.root, 'a@x.org');
+  const quiet = walkAgain(mailbox, () => {});
+  t.equal(
+    walkAgain(mailbox, () => {}),
+    quiet,
+  );
+  tree.file('a@x.org/tmp/1.arriving', 0);
+  t.equal(
+    walkAgain(mailbox, () => {}),
+    quiet,
+    'what arrives is no message yet',
+  );
+  const during = walkAgain(mailbox, ({ name }) => {
+    if (name === one) renameSync(join(mailbox, 'cur', two), join(mailbox, 'cur', `${two}F`));
+  });
+  t.not(during, quiet, 'a rename during the walk');
+  t.not(
+    walkAgain(mailbox, () => {}),
+    during,
+    'of which the next walk knows nothing',
+  );
 });
 
 t.test('an account created anew during its deletion is not touched', async (t) => {

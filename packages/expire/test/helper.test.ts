@@ -74,3 +74,25 @@ t.test('nothing to do', async (t) => {
   const work = { expireHere: () => t.fail('no mailbox'), onReport: () => {}, onHelperLost: () => t.fail('lost') };
   await t.resolves(expireShared([], MANY, options, work));
 });
+
+t.test('a directory that cannot be read on while the helper asks for more is an error, not a crash', async (t) => {
+  const options = { rules: RULES, clock, isDryRun: true };
+  let hasReported = false;
+  const mailboxes = {
+    [Symbol.iterator]: () => ({
+      next() {
+        // The first to ask after a report is whoever feeds the helper.
+        if (hasReported) throw Object.assign(new Error(), { code: 'EIO', syscall: 'scandir' });
+        return { done: false as const, value: '/nowhere/a@x.org' };
+      },
+    }),
+  };
+  const work = {
+    expireHere: () => {},
+    onReport: () => {
+      hasReported = true;
+    },
+    onHelperLost: () => t.fail('lost'),
+  };
+  await t.rejects(expireShared(mailboxes, MANY, options, work), { code: 'EIO' });
+});

@@ -34,6 +34,11 @@ function message(ageMs: number, bytes = 1000, kind: FolderKind = 'cur', nowMs = 
   return { folder: { path: `/m/${kind}`, kind }, name: `name${serial++}`, arrivedAtMs: nowMs - ageMs, bytes };
 }
 
+function showAll(messages: readonly Message[], visit: (message: Message) => void): string {
+  messages.forEach(visit);
+  return 'unchanged';
+}
+
 interface Removal {
   readonly message: Message;
   readonly reason: RemovalReason;
@@ -44,7 +49,7 @@ function planQuota(messages: readonly Message[], targetBytes: number, clock: Run
   const space = new SpaceRule(targetBytes, clock);
   for (const each of messages) space.count(each);
   space.removeOldest(
-    (visit) => messages.forEach(visit),
+    (visit) => showAll(messages, visit),
     (each) => removals.push({ message: each, reason: 'quota' }),
   );
   return removals;
@@ -130,10 +135,100 @@ t.test('space: messages that vanish between counting and removing', async (t) =>
   const removed: Message[] = [];
   const left = messages.slice(2);
   space.removeOldest(
-    (visit) => left.forEach(visit),
+    (visit) => showAll(left, visit),
     (each) => removed.push(each),
   );
   t.same(removed, [], 'the youngest does not go in their place');
+});
+
+t.test('space: messages that are found twice, or not at all, while a mailbox changes', async (t) => {
+  const messages = [9, 8, 7, 6].map((days) => message(days * DAY, 100));
+  const [oldest, second] = messages as [Message, Message];
+  const twice = [...messages, ...messages];
+  const missed = messages.slice(2);
+  type Walk = [stamp: string, shown: readonly Message[]];
+  const rows: [targetBytes: number, walks: Walk[], isDone: boolean, removed: Message[], why: string][] = [
+    [
+      400,
+      [
+        ['a', messages],
+        ['a', messages],
+      ],
+      true,
+      [],
+      'only the first count found some twice',
+    ],
+    [
+      400,
+      [
+        ['a', twice],
+        ['b', twice],
+      ],
+      false,
+      [],
+      'every count does',
+    ],
+    [
+      400,
+      [
+        ['a', twice],
+        ['a', messages],
+      ],
+      false,
+      [],
+      'a change that does not show in the stamp',
+    ],
+    [
+      300,
+      [
+        ['a', twice],
+        ['b', messages],
+        ['b', messages],
+        ['b', messages],
+      ],
+      true,
+      [oldest],
+      'until two agree',
+    ],
+    [
+      300,
+      [
+        ['a', messages],
+        ['b', missed],
+      ],
+      false,
+      [],
+      'the second of two missed some: more would go',
+    ],
+    [
+      200,
+      [
+        ['a', messages],
+        ['a', messages],
+      ],
+      true,
+      [oldest, second],
+      'a mailbox in peace',
+    ],
+  ];
+  for (const [targetBytes, walks, isDone, expected, why] of rows) {
+    const space = new SpaceRule(targetBytes, CLOCK);
+    for (const each of twice) space.count(each);
+    const removed: Message[] = [];
+    let walk = 0;
+    const forEach = (visit: (each: Message) => void) => {
+      // As if it went on like that.
+      const [stamp, shown] = walks[walk++ % walks.length]!;
+      shown.forEach(visit);
+      return stamp;
+    };
+    t.equal(
+      space.removeOldest(forEach, (each) => removed.push(each)),
+      isDone,
+      why,
+    );
+    t.same(removed, expected, why);
+  }
 });
 
 t.test('accounts', async (t) => {
