@@ -128,10 +128,11 @@ export class PushWindow {
     return true;
   }
 
-  /** A service is being left alone: what waits for it must not take the places of pushes to others. */
+  /** When a service is being left alone, what waits for it must not take the places of pushes to others. */
   block(lane: Lane<Taken>): void {
     const retryAt = lane.circuit?.retryAt();
-    if (!this.#provider.serviceOf || retryAt === undefined) return;
+    // Once the pause is over it is needed to ask whether the service is back.
+    if (!this.#provider.serviceOf || retryAt === undefined || retryAt <= this.#options.now()) return;
     for (const { key } of lane.clear()) this.#putBack(key, retryAt);
   }
 

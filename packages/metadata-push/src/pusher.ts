@@ -224,14 +224,15 @@ export class Pusher {
   }
 
   #ended(taken: Taken, lane: Lane<Taken>, outcome: PushOutcome | undefined): void {
-    const { log, metrics } = this.#options;
-    const change = lane.ended(taken, outcome, this.#options.now());
-    if (change === undefined || this.#isStopped) return;
+    const { log, metrics, now } = this.#options;
+    const change = lane.ended(taken, outcome, now());
+    if (this.#isStopped) return;
+    // Also after a probe that failed, because pushes have come while it was on the wire.
+    this.#window.block(lane);
+    if (change === undefined) return;
     metrics.circuit(lane.name, change);
-    if (change === 'opened') this.#window.block(lane);
-    log.warn(change === 'opened' ? 'push service fails: pushes to it wait' : 'push service is back', {
-      provider: lane.name,
-    });
+    const message = change === 'opened' ? 'push service fails: pushes to it wait' : 'push service is back';
+    log.warn(message, { provider: lane.name });
   }
 
   /** Sends one push. Undefined: there was nothing to send any more, or the process ends. */
@@ -258,14 +259,12 @@ export class Pusher {
     if (time === undefined || this.#isStopped || time >= this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timerAt = time;
-    this.#timer = setTimeout(
-      () => {
-        this.#timerAt = Number.POSITIVE_INFINITY;
-        this.#window.look();
-        this.#pump();
-      },
-      Math.max(time - this.#options.now(), 0),
-    );
+    const wake = () => {
+      this.#timerAt = Number.POSITIVE_INFINITY;
+      this.#window.look();
+      this.#pump();
+    };
+    this.#timer = setTimeout(wake, Math.max(time - this.#options.now(), 0));
   }
 
   async #lookAgain(): Promise<void> {

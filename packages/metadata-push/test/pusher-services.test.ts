@@ -73,6 +73,42 @@ t.test('pushes to a service that fails make way for others', async (t) => {
   t.ok(untried.length >= 40, 'those that were not sent have lost no attempt');
 });
 
+t.test('pushes that come while a dead service is asked hold up no retry of another', async (t) => {
+  const { stores, pusher, counts, clock, set } = await startPusher(t, { maxOnTheWire: 30 });
+  const failed: PushOutcome = { kind: 'retry', reason: 'refused', via: 'apns' };
+  let probing: PromiseWithResolvers<PushOutcome> | undefined;
+  let fcm: PushOutcome = { kind: 'retry', reason: 'rate-limited', via: 'fcm' };
+  pusher.useProvider({
+    name: 'direct',
+    prepare: async () => {},
+    close: async () => {},
+    serviceOf: async (token) => (token.startsWith('apns') ? 'apns' : 'fcm'),
+    send: async (token) => {
+      if (!token.startsWith('apns')) return fcm;
+      if (counts.opened === undefined) return failed;
+      probing ??= Promise.withResolvers();
+      return probing.promise;
+    },
+  });
+  // More than there is room for in memory.
+  const accounts = Array.from({ length: 1200 }, (_, n) => `u${n}@example.org`);
+  await Promise.all(accounts.map((account) => set(account, `apns-${account}`)));
+  await Promise.all(accounts.slice(0, 20).map((account) => pusher.notify(account)));
+  t.ok(await until(() => counts.opened === 1));
+  clock.aheadMs = 60_000;
+  await pusher.notify(accounts[20]!);
+  t.ok(await until(() => probing !== undefined), 'it is asked whether it is back');
+  await set(ANNA, 'fcm-anna');
+  await pusher.notify(ANNA);
+  t.ok(await until(() => counts['rate-limited'] === 1));
+  await Promise.all(accounts.slice(21).map((account) => pusher.notify(account)));
+  t.ok(await until(() => stores.queue.depth() === 1201));
+  clock.aheadMs = 75_000;
+  fcm = { kind: 'delivered', via: 'fcm' };
+  probing?.resolve(failed);
+  t.ok(await until(() => counts.delivered === 1), 'once it has said that it is not');
+});
+
 t.test('one account with tokens the service will not have stops nobody', async (t) => {
   const { pusher, counts, set } = await startPusher(t);
   const rows: [failure: PushOutcome, account: (n: number) => string, reason: string][] = [

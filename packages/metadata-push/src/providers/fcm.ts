@@ -39,7 +39,7 @@ interface AccessToken {
   readonly endsAt: number;
 }
 
-/** Makes the service. Nothing is connected before `prepare` or the first push. */
+/** Makes the service. Nothing is connected before the first push. */
 export function createFcm(options: FcmOptions): PushService<FcmDeviceToken> {
   const { account, now, tls, onConnectError } = options;
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
@@ -95,7 +95,6 @@ export function createFcm(options: FcmOptions): PushService<FcmDeviceToken> {
   };
 
   return {
-    prepare: async () => void (await accessToken()),
     async send({ token }) {
       for (let isRepeated = false; ; isRepeated = true) {
         const authorization = await accessToken();

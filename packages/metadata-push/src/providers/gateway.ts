@@ -118,7 +118,8 @@ function outcomeOf(
     kind: 'retry',
     reason: reasonOf(status),
     ...(afterMs !== undefined && { afterMs }),
-    ...(headers['push-scope'] === 'token' && { scope: 'token' as const }),
+    // What today's gateway says of a token it cannot read, and of nearly every failure of Apple's: of itself it says nothing by that.
+    ...((headers['push-scope'] === 'token' || status === 500) && { scope: 'token' as const }),
   };
 }
 

@@ -45,8 +45,6 @@ export type RetryReason =
 
 /** One of the platforms' own services, as the direct provider uses it. */
 export interface PushService<Token> {
-  /** Loads and connects what the first push would otherwise wait for. */
-  prepare?(): Promise<void>;
   /**
    * Sends one push. Never rejects.
    *
