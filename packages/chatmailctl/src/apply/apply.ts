@@ -12,7 +12,7 @@ import { testLogin } from './auth-test.ts';
 import { type Backup, writeRecord } from './backup.ts';
 import { unifiedDiff } from './diff.ts';
 import { alone, clearPending } from './pending.ts';
-import { type AppliedRecord, type Change, isOurs, recordOf } from './plan.ts';
+import { type Change, isOurs, recordOf } from './plan.ts';
 import { prepareServices, requireRunning, runServices } from './services.ts';
 import { type ApplyInput, look, type Survey } from './survey.ts';
 import { putBack } from './undo.ts';
@@ -51,7 +51,7 @@ async function change(input: ApplyInput, survey: Survey): Promise<void> {
     await writeChanges(input, survey, backup);
     const servers = states.map(({ name }) => name).filter(isServer);
     // After a run that was killed nobody knows who has read what: all files count as new.
-    const concerned = isPending ? [...changes, ...rendered.map(asNew), ...goneBefore(record, rendered)] : changes;
+    const concerned = isPending ? [...changes, ...rendered.map(asNew)] : changes;
     const services = planServices(concerned, {
       configChanged,
       readCertificate: certificate.isNew ? servers : [],
@@ -83,12 +83,6 @@ function hasChanged(record: Survey['record'], configHash: string): boolean {
 
 function asNew({ path, service, text, mode }: RenderedFile): Change {
   return { path, service, before: undefined, after: { text, mode } };
-}
-
-/** What the killed run may have removed without anybody having been told. */
-function goneBefore(record: AppliedRecord | undefined, rendered: readonly RenderedFile[]): Change[] {
-  const gone = (record?.files ?? []).filter(({ path }) => !rendered.some((file) => file.path === path));
-  return gone.map(({ path, service }) => ({ path, service, before: undefined, after: undefined }));
 }
 
 function describe({ print, configHash }: ApplyInput, { changes, record, enable, retire, isPending }: Survey): void {

@@ -4,7 +4,8 @@
 
 import { EXIT_CONFIG, ExitError } from '#core';
 import { exists, type Host, mustRun } from './host.ts';
-import { DAEMONS, isServer, parseUnitStates, SERVERS, type ServicePlan, type UnitState } from './units.ts';
+import { updateOpenSockets } from './sockets.ts';
+import { DAEMONS, isServer, parseUnitStates, SERVERS, type ServicePlan, socketsOf, type UnitState } from './units.ts';
 
 /** Says what is being done. */
 export type Note = (line: string) => void;
@@ -26,6 +27,13 @@ export async function requireSystemd(host: Host): Promise<void> {
 export async function readUnitStates(host: Host, names: readonly string[]): Promise<UnitState[]> {
   const fields = 'Id,LoadState,UnitFileState,ActiveState,SubState,NRestarts';
   return parseUnitStates(names, await mustRun(host, 'systemctl', ['show', '-p', fields, ...names]));
+}
+
+/** Those of some units that run or are enabled. */
+export async function unitsInUse(host: Host, names: readonly string[]): Promise<UnitState[]> {
+  if (names.length === 0) return [];
+  const states = await readUnitStates(host, names);
+  return states.filter(({ isInstalled, isEnabled, isActive }) => isInstalled && (isEnabled || isActive));
 }
 
 /** Refuses to go on without the units.
@@ -55,13 +63,16 @@ export async function prepareServices(host: Host, plan: ServicePlan, note: Note)
 /** Enables and starts units, then restarts and reloads those that must hear of changes. */
 export async function runServices(host: Host, plan: ServicePlan, enable: readonly string[], note: Note): Promise<void> {
   const started = enable.filter((unit) => !isServer(unit));
-  const sockets = [...plan.sockets, ...started.filter((unit) => unit.endsWith('.socket'))];
-  if (sockets.length > 0) await releaseSockets(host, sockets);
-  if (started.length > 0) await mustRun(host, 'systemctl', ['enable', '--now', ...started]);
-  // What depends on a socket went down with it.
-  if (sockets.length > 0) await mustRun(host, 'systemctl', ['start', ...plan.sockets, ...DAEMONS]);
-  for (const unit of plan.restart.filter((name) => !isServer(name)))
-    await mustRun(host, 'systemctl', ['restart', unit]);
+  const changed = plan.daemonReload ? await updateOpenSockets(host) : [];
+  if (started.length > 0) await mustRun(host, 'systemctl', ['enable', ...started]);
+  // A socket that is closed cannot be opened while its daemon runs; a restart opens it in between. It also ends the connections
+  // of those who may no longer connect. The other sockets stay open: who comes meanwhile waits.
+  const daemons = DAEMONS.filter((daemon) =>
+    socketsOf(daemon).some((socket) => changed.includes(socket) || started.includes(socket)),
+  );
+  const restart = new Set([...daemons, ...plan.restart.filter((unit) => !isServer(unit))]);
+  for (const unit of restart) await mustRun(host, 'systemctl', ['restart', unit]);
+  if (started.length > 0) await mustRun(host, 'systemctl', ['start', ...started]);
   for (const unit of SERVERS) {
     if (enable.includes(unit)) await mustRun(host, 'systemctl', ['enable', '--quiet', unit]);
     if (plan.restart.includes(unit)) await mustRun(host, 'systemctl', ['restart', unit]);
@@ -74,16 +85,6 @@ export async function runServices(host: Host, plan: ServicePlan, enable: readonl
     const { isActive } = (await readUnitStates(host, [unit]))[0]!;
     if (isActive) await mustRun(host, 'systemctl', ['reload', unit]);
   }
-}
-
-/** Stops sockets, with the daemons that hold them: while one does, its socket can neither be started nor made anew. */
-export async function releaseSockets(host: Host, sockets: readonly string[]): Promise<void> {
-  await mustRun(host, 'systemctl', ['stop', ...daemonsBehind(sockets), ...sockets]);
-}
-
-/** The daemons that hold any of these sockets. */
-export function daemonsBehind(sockets: readonly string[]): string[] {
-  return DAEMONS.filter((daemon) => sockets.some((socket) => socket.startsWith(daemon.replace('.service', ''))));
 }
 
 /** A daemon that cannot run ends within a second of its start, and is started again a second later. */

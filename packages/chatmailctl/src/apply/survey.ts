@@ -15,7 +15,7 @@ import { exists, type Host, readText, statPath } from './host.ts';
 import { isPending } from './pending.ts';
 import { type AppliedRecord, type Change, type CurrentFile, foreignFiles, planChanges } from './plan.ts';
 import { neededPorts, portConflicts } from './ports.ts';
-import { readUnitStates, requireInstalled, requireSystemd } from './services.ts';
+import { readUnitStates, requireInstalled, requireSystemd, unitsInUse } from './services.ts';
 import { isStock } from './stock.ts';
 import { readLostDovecotFiles, readStockKnowledge } from './stock-files.ts';
 import { relayUnits, type UnitState, unitFileOf, unitsToEnable } from './units.ts';
@@ -107,12 +107,6 @@ async function unitsInstead(host: Host, programRoot: string, unitFiles: readonly
   return ours
     .filter(({ path }) => unitFiles.includes(path))
     .map(({ path, text }) => ({ path, text, mode: 0o644, service: 'systemd' }));
-}
-
-async function unitsInUse(host: Host, names: readonly string[]): Promise<UnitState[]> {
-  if (names.length === 0) return [];
-  const states = await readUnitStates(host, names);
-  return states.filter(({ isInstalled, isEnabled, isActive }) => isInstalled && (isEnabled || isActive));
 }
 
 async function refusePorts({ host, config, facts }: ApplyInput, retire: readonly UnitState[]): Promise<void> {

@@ -7,8 +7,9 @@ import { EXIT_CONFIG, ExitError } from '#core';
 import { type Backup, type Manifest, readBackups, restoreBackup, retireBackup } from './backup.ts';
 import { exists, type Host } from './host.ts';
 import { alone, clearPending, markPending } from './pending.ts';
-import { daemonsBehind, type Note, readUnitStates, requireSystemd } from './services.ts';
-import { DAEMONS, isServer, SERVERS, socketsOf } from './units.ts';
+import { type Note, readUnitStates, requireSystemd, unitsInUse } from './services.ts';
+import { updateOpenSockets } from './sockets.ts';
+import { DAEMONS, isServer, SERVERS, SOCKETS, stoppable } from './units.ts';
 
 /**
  * Undoes the last apply that was not undone yet, or all of them, the newest first.
@@ -74,22 +75,20 @@ export async function putBack(
     return code === 0;
   };
   // While their files are still there: systemd cannot disable what it does not know.
-  const ours = manifest.enabledUnits.filter((unit) => !isServer(unit));
+  const { stopped, disabled } = await unitsToRetire(host, manifest);
   const haveStarted = told.length === SERVERS.length;
-  if (haveStarted && ours.length > 0) await systemctl('disable', '--now', ...ours);
+  if (haveStarted && disabled.length > 0) await systemctl('disable', ...disabled);
+  if (haveStarted && stopped.length > 0) await systemctl('disable', '--now', ...stopped);
   const lost: string[] = [];
   for (const backup of backups) lost.push(...(await restoreBackup(host, backup.directory, backup.manifest)));
   const services = new Set(manifest.files.map(({ service }) => service));
   if (services.has('systemd')) await systemctl('daemon-reload');
   if (services.has('journald')) await systemctl('restart', 'systemd-journald.service');
   if (manifest.retiredUnits.length > 0) await systemctl('enable', '--now', ...manifest.retiredUnits);
-  const gone = [...manifest.enabledUnits, ...manifest.retiredUnits];
-  // Their owners are those of before only when they are opened anew.
-  const sockets = socketsOf(manifest.files.map(({ path }) => path)).filter((unit) => !gone.includes(unit));
-  if (haveStarted && sockets.length > 0) {
-    await systemctl('stop', ...daemonsBehind(sockets), ...sockets);
-    await systemctl('start', ...sockets, ...daemonsBehind(sockets));
-  }
+  const gone = [...stopped, ...manifest.retiredUnits];
+  // Before the daemons restart, which ends the connections of those who may no longer connect.
+  if (haveStarted && services.has('systemd'))
+    await updateOpenSockets(host).catch((error: Error) => problems.push(error.message));
   for (const daemon of DAEMONS) if (haveStarted && !gone.includes(daemon)) await systemctl('try-restart', daemon);
   for (const unit of (await concernedServers(host, manifest)).filter((name) => told.includes(name))) {
     // Debian's answer to "No configuration" is no main.cf: there is nothing to start with.
@@ -108,6 +107,19 @@ export async function putBack(
 }
 
 const VERBS = { restart: 'restarted', stop: 'stopped', 'reload-or-restart': 'reloaded' } as const;
+
+/** Units of ours that were not enabled before: those that stop as well, and those that cannot. */
+async function unitsToRetire(host: Host, { record, enabledUnits }: Manifest) {
+  const ours = enabledUnits.filter((unit) => !isServer(unit));
+  // A systemd that does not answer says so again when they are disabled.
+  const sockets = await unitsInUse(host, SOCKETS).catch(() => []);
+  // Before the first apply there was none. One that came with an upgrade is in no manifest.
+  const isFirst = record === undefined && DAEMONS.every((daemon) => ours.includes(daemon));
+  const units = isFirst ? [...new Set([...ours, ...sockets.map(({ name }) => name)])] : ours;
+  const open = sockets.filter(({ isActive }) => isActive).map(({ name }) => name);
+  const stopped = stoppable(units, open);
+  return { stopped, disabled: units.filter((unit) => !stopped.includes(unit)) };
+}
 
 /** The servers whose files, or drop-ins of their units, a backup has. */
 async function concernedServers(host: Host, { files }: Manifest): Promise<string[]> {

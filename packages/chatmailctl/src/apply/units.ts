@@ -8,7 +8,7 @@ import { type Change, isOurs } from './plan.ts';
 import { settingsOf } from './stock.ts';
 
 /** Sockets come first: what connects waits there until its daemon is up. */
-const SOCKETS = [
+export const SOCKETS = [
   'filtermail-outgoing.socket',
   'filtermail-incoming.socket',
   'filtermail-sign.socket',
@@ -47,10 +47,21 @@ function dropInUnitOf(path: string): string | undefined {
   return /^\/etc\/systemd\/system\/([^/]+)\.d\//.exec(path)?.[1];
 }
 
-/** The sockets that drop-ins are for. They have their owner and mode from when they were opened. */
-export function socketsOf(paths: readonly string[]): string[] {
-  const units = paths.flatMap((path) => dropInUnitOf(path) ?? []).filter((unit) => unit.endsWith('.socket'));
-  return [...new Set(units)];
+/** The sockets that a daemon requires: it opens them when it starts, and ends when one of them is stopped. */
+export function socketsOf(daemon: string): string[] {
+  return SOCKETS.filter((unit) => unit.startsWith(daemon.replace('.service', '')));
+}
+
+/**
+ * Which of the units that are taken out of service can be stopped: a daemon and its sockets only all together. A socket that stays
+ * open starts the daemon again at the next connection, the daemon opens the others, and systemd cancels the stop.
+ */
+export function stoppable(units: readonly string[], open: readonly string[]): string[] {
+  const staying = open.filter((socket) => !units.includes(socket));
+  const kept = DAEMONS.map((daemon) => [daemon, ...socketsOf(daemon)]).filter((family) =>
+    family.some((unit) => staying.includes(unit)),
+  );
+  return units.filter((unit) => !kept.flat().includes(unit));
 }
 
 /** What systemd says of a unit. */
@@ -100,8 +111,6 @@ export interface ServicePlan {
   /** Files for sysctl(8). */
   readonly sysctl: readonly string[];
   readonly restartJournal: boolean;
-  /** Sockets whose drop-in changed; they are started again together with their daemon. */
-  readonly sockets: readonly string[];
   readonly restart: readonly string[];
   readonly reload: readonly string[];
 }
@@ -127,7 +136,6 @@ export function planServices(
   const dropIns = of('systemd').flatMap(({ path }) => dropInUnitOf(path) ?? []);
   const hasDropIn = (pattern: RegExp) => dropIns.some((unit) => pattern.test(unit));
   const isFirst = (list: readonly Change[]) => list.some(({ before }) => before !== undefined && !isOurs(before.text));
-  const sockets = socketsOf(changes.map(({ path }) => path));
 
   const restart = new Set<string>([
     ...dropIns.filter((unit) => DAEMONS.some((daemon) => daemon === unit)),
@@ -147,8 +155,7 @@ export function planServices(
   return {
     daemonReload: of('systemd').length > 0 || restartAll.length > 0,
     sysctl: of('sysctl').flatMap(({ path, after }) => (after ? [path] : [])),
-    restartJournal: of('journald').length > 0,
-    sockets,
+    restartJournal: of('journald').length > 0 || restartAll.length > 0,
     restart: [...restart],
     reload: [...reload].filter((unit) => !restart.has(unit)),
   };

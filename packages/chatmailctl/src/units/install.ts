@@ -22,6 +22,9 @@ import {
   wantedFiles,
 } from './plan.ts';
 
+/** What the first versions rendered; the socket has had password hashes on it all the time. debian/postinst looks for the same. */
+const WEB_SERVER_DROP_IN = '/etc/systemd/system/doveauth-http.socket.d/50-chatmail.conf';
+
 export interface UnitsOptions {
   readonly host: Host;
   /** Where bin/ and systemd/ of this installation are. */
@@ -61,6 +64,8 @@ export async function installUnits({ host, root, version, dryRun, print }: Units
   for (const path of remove) await unlink(host.root + path);
   await mustRun(host, 'systemd-sysusers', [SYSUSERS]);
   await mustRun(host, 'systemd-tmpfiles', ['--create', TMPFILES]);
+  if ((await readText(host, WEB_SERVER_DROP_IN))?.includes('www-data'))
+    print("Run chatmailctl apply now: until then, every program of the web server's user can read password hashes");
   if (write.length + remove.length === 0) return;
   await mustRun(host, 'systemctl', ['daemon-reload']);
   // Their sockets stay open: who comes meanwhile waits.

@@ -152,7 +152,7 @@ t.test('apply takes over, and undo gives back', async (t) => {
   t.ok(m.active.has('turnserver.service'));
   t.ok(
     m.ran.findIndex((line) => /disable --now .*filtermail\.service/.test(line)) <
-      m.ran.findIndex((line) => line.startsWith('systemctl enable --now filtermail')),
+      m.ran.findIndex((line) => line.startsWith('systemctl restart filtermail')),
   );
   t.same(readdirSync(`${m.root}/home/vmail/mail/${NAME}`), [`one@${NAME}`]);
   await m.apply();
@@ -260,7 +260,7 @@ t.test('an installation by npm', async (t) => {
   t.throws(() => m.read('/etc/systemd/system/lastlogin.service'));
   t.ok(
     m.ran.findIndex((line) => /disable --now .*doveauth\.service/.test(line)) <
-      m.ran.findIndex((line) => /enable --now .*doveauth\.service/.test(line)),
+      m.ran.findIndex((line) => /restart doveauth\.service/.test(line)),
     'the old one ends first',
   );
   await m.apply();

@@ -38,9 +38,7 @@ t.test('apply, apply again, undo', async (t) => {
   t.match(m.output, /A throw-away account logged in/);
   const place = (start: string) => m.ran.findIndex((line) => line.startsWith(start));
   const checks = ['doveconf -n', 'nginx -t', 'postfix check'].map(place);
-  const starts = ['systemctl enable --now filtermail', 'systemctl restart dovecot', 'systemctl restart postfix'].map(
-    place,
-  );
+  const starts = ['systemctl restart filtermail', 'systemctl restart dovecot', 'systemctl restart postfix'].map(place);
   const order = [...checks, ...starts, place('doveadm auth test')];
   t.same(
     order,
@@ -204,57 +202,100 @@ t.test('a unit that somebody has stopped is started again, and what went down wi
   );
 });
 
-t.test('a relay whose web server reached the socket with the hashes', async (t) => {
+const SITE = '/etc/nginx/conf.d/chatmail.conf';
+const dropInOf = (unit: string) => `/etc/systemd/system/${unit}.d/50-chatmail.conf`;
+const accessOf = (m: TestMachine) => ['http', 'new'].map((name) => m.access.get(`/run/doveauth/${name}.socket`));
+const SEPARATE = ['660 root:vmail', '600 www-data:root'];
+const TOGETHER = ['660 www-data:vmail', '600 root:root'];
+
+/** A machine as the first versions left it: nginx has access to the socket with the hashes. The upgrade has opened the new one. */
+async function upgraded(t: { teardown(work: () => void): void }): Promise<TestMachine> {
   const m = machine(t);
   await m.apply();
-  const now = m.etc();
-  const [site, record] = ['/etc/nginx/conf.d/chatmail.conf', '/var/lib/chatmail/applied.json'];
-  const dropIn = (unit: string) => `/etc/systemd/system/${unit}.d/50-chatmail.conf`;
-  m.write(dropIn('doveauth-http.socket'), m.read(dropIn('doveauth-new.socket')));
-  rmSync(dirname(m.root + dropIn('doveauth-new.socket')), { recursive: true });
-  m.write(site, m.read(site).replaceAll('new.socket', 'http.socket'));
+  const manifest = `${BACKUPS}/2026-01-02T030405Z/manifest.json`;
+  m.write(dropInOf('doveauth-http.socket'), m.read(dropInOf('doveauth-new.socket')));
+  rmSync(dirname(m.root + dropInOf('doveauth-new.socket')), { recursive: true });
+  m.write(SITE, m.read(SITE).replaceAll('new.socket', 'http.socket'));
+  const record = '/var/lib/chatmail/applied.json';
   m.write(record, m.read(record).replaceAll('doveauth-new.socket', 'doveauth-http.socket'));
-  await m.host.run('systemctl', ['disable', '--now', 'doveauth-new.socket']);
-  m.active.add('doveauth.service');
-  const before = m.etc();
-
-  const place = (line: string) => m.ran.findIndex((ran) => ran.startsWith(line));
-  await m.apply();
-  t.throws(() => m.read(dropIn('doveauth-http.socket')), { code: 'ENOENT' });
-  t.same(
-    { ...m.etc(), [`${m.root}${dirname(dropIn('doveauth-http.socket'))}`]: undefined },
-    {
-      ...now,
-      [`${m.root}${dirname(dropIn('doveauth-http.socket'))}`]: undefined,
-    },
+  m.write(
+    manifest,
+    m
+      .read(manifest)
+      .replace('"doveauth-new.socket",', '')
+      .replaceAll('doveauth-new.socket.d', 'doveauth-http.socket.d'),
   );
-  t.match(m.ran[place('systemctl stop doveauth.service ')], /doveauth-http\.socket doveauth-new\.socket/, 'made anew');
-  t.ok(m.enabled.has('doveauth-new.socket'));
-  for (const unit of ['doveauth-new.socket', 'doveauth-http.socket', 'doveauth.service'])
-    t.ok(m.active.has(unit), unit);
-  t.ok(place('systemctl start doveauth-http.socket') < place('systemctl reload-or-restart nginx'), 'before nginx asks');
+  await m.host.run('systemctl', ['daemon-reload']);
+  m.access.set('/run/doveauth/http.socket', TOGETHER[0]!);
+  m.access.set('/run/doveauth/new.socket', TOGETHER[1]!);
+  m.isBusy = true;
+  return m;
+}
+
+t.test('a relay whose web server reached the socket with the hashes, while people log in', async (t) => {
+  const m = await upgraded(t);
+  const before = m.etc();
+  await m.apply();
+  t.throws(() => m.read(dropInOf('doveauth-http.socket')), { code: 'ENOENT' });
+  t.match(m.read(SITE), /new\.socket/);
+  t.same(accessOf(m), SEPARATE);
+  const place = (start: string) => m.ran.findIndex((line) => line.startsWith(start));
+  const order = ['systemctl daemon-reload', 'chown', 'systemctl restart doveauth', 'systemctl reload-or-restart nginx'];
+  const places = order.map(place);
+  t.same(
+    places,
+    places.filter((index) => index >= 0).sort((a, b) => a - b),
+    `who was connected is no longer, and nginx comes last:\n${m.ran.join('\n')}`,
+  );
+  t.notOk(
+    m.ran.some((line) => /systemctl .*(?:stop|--now)/.test(line)),
+    'no socket is closed',
+  );
 
   m.ran.length = 0;
   await m.undo();
   t.same(m.etc(), before);
-  const anew = ['stop doveauth.service doveauth-http.socket', 'start doveauth-http.socket doveauth.service'];
-  const places = ['daemon-reload', ...anew, 'reload-or-restart nginx'].map((line) => place(`systemctl ${line}`));
-  t.ok(
-    places.every((index) => index >= 0),
-    `${m.ran.join('\n')}`,
-  );
-  t.same(
-    places,
-    [...places].sort((a, b) => a - b),
-    'and when it is undone',
-  );
-  t.ok(m.active.has('doveauth-http.socket') && m.active.has('doveauth.service'));
+  t.same(accessOf(m), TOGETHER, 'and when it is undone');
+  t.ok(place('chown') < place('systemctl try-restart doveauth') && place('systemctl try-restart doveauth') >= 0);
 
-  // Killed when the file was gone and the socket not yet made anew.
-  rmSync(m.root + dropIn('doveauth-http.socket'));
+  // Killed when the file was gone and the socket not yet changed.
+  rmSync(m.root + dropInOf('doveauth-http.socket'));
   m.write(PENDING, '');
   await m.apply();
-  t.match(m.ran[place('systemctl stop doveauth.service ')], /doveauth-http\.socket/, 'also after an interruption');
+  t.same(accessOf(m), SEPARATE, 'also after an interruption');
+
+  await m.undo(true);
+  for (const unit of ['doveauth-new.socket', 'doveauth-http.socket', 'doveauth.service'])
+    t.notOk(m.enabled.has(unit) || m.active.has(unit), `${unit}: before the first apply there was none`);
+});
+
+t.test('the same, and it fails', async (t) => {
+  const m = await upgraded(t);
+  const before = m.etc();
+  m.failures.set('doveadm auth test', 'passdb: auth failed\n');
+  await t.rejects(m.apply(), { message: /cannot log in.*\neverything was put back as it was$/s });
+  t.same(m.etc(), before);
+  t.same(accessOf(m), TOGETHER);
+});
+
+t.test('a socket that was not enabled, as after an upgrade by npm, while people log in', async (t) => {
+  const m = await upgraded(t);
+  m.enabled.delete('doveauth-new.socket');
+  await m.apply();
+  t.ok(m.enabled.has('doveauth-new.socket'));
+  await m.undo();
+  t.notOk(m.enabled.has('doveauth-new.socket'));
+  t.ok(m.active.has('doveauth-new.socket') && m.active.has('doveauth.service'), 'the daemon cannot do without it');
+});
+
+t.test('a socket that is closed while its daemon runs is opened', async (t) => {
+  const m = await upgraded(t);
+  m.enabled.delete('doveauth-new.socket');
+  m.active.delete('doveauth-new.socket');
+  m.access.delete('/run/doveauth/new.socket');
+  await m.apply();
+  t.ok(m.enabled.has('doveauth-new.socket') && m.active.has('doveauth-new.socket'));
+  t.same(accessOf(m), SEPARATE);
 });
 
 t.test('a daemon that sleeps for lack of work is left to sleep', async (t) => {
@@ -360,7 +401,11 @@ t.test('an apply that was killed is made up for by the next', async (t) => {
   await m.apply();
   t.match(m.output, /the last apply was interrupted/, 'also when the one in between failed');
   const units = ['dovecot', 'postfix', 'nginx', 'doveauth', 'filtermail', 'metadata-push'];
-  const wanted = ['systemctl daemon-reload', ...units.map((unit) => `systemctl restart ${unit}.service`)];
+  const wanted = [
+    'systemctl daemon-reload',
+    'systemctl restart systemd-journald.service',
+    ...units.map((unit) => `systemctl restart ${unit}.service`),
+  ];
   t.same(
     wanted.filter((line) => !m.ran.includes(line)),
     [],

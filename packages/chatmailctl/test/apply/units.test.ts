@@ -2,7 +2,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import type { Change } from '../../src/apply/plan.ts';
-import { parseUnitStates, planServices, relayUnits, unitFileOf, unitsToEnable } from '../../src/apply/units.ts';
+import {
+  parseUnitStates,
+  planServices,
+  relayUnits,
+  stoppable,
+  unitFileOf,
+  unitsToEnable,
+} from '../../src/apply/units.ts';
 import { HEADER } from '../../src/layout.ts';
 
 const OURS = { text: `# ${HEADER}\ninet_protocols = all\n`, mode: 0o644 };
@@ -13,7 +20,7 @@ const change = (
   before: Change['before'] = OURS,
   after: Change['after'] = { ...OURS, text: `${OURS.text}x = 1\n` },
 ): Change => ({ path, service, before, after });
-const NOTHING = { daemonReload: false, sysctl: [], restartJournal: false, sockets: [], restart: [], reload: [] };
+const NOTHING = { daemonReload: false, sysctl: [], restartJournal: false, restart: [], reload: [] };
 
 t.test('who restarts and who reloads', async (t) => {
   const rows: [Change[], { configChanged?: boolean; readCertificate?: string[] }, object, string][] = [
@@ -48,14 +55,8 @@ t.test('who restarts and who reloads', async (t) => {
     [
       [change('/etc/systemd/system/doveauth-new.socket.d/50-chatmail.conf', 'systemd', undefined)],
       {},
-      { daemonReload: true, sockets: ['doveauth-new.socket'] },
+      { daemonReload: true },
       'a socket',
-    ],
-    [
-      [{ ...change('/etc/systemd/system/doveauth-http.socket.d/50-chatmail.conf', 'systemd'), after: undefined }],
-      {},
-      { daemonReload: true, sockets: ['doveauth-http.socket'] },
-      'a socket that goes back to its owner',
     ],
     [
       [],
@@ -148,6 +149,21 @@ t.test('who may connect, as shipped', async (t) => {
     const expected = name === 'doveauth-new.socket' ? ['root', 'root', '0600'] : ['root', 'vmail', '0660'];
     t.same(owner, expected, name);
   }
+});
+
+t.test('which units can be stopped', async (t) => {
+  const http = 'doveauth-http.socket';
+  const doveauth = ['doveauth-auth.socket', 'doveauth-lastlogin.socket', http, 'doveauth-new.socket'];
+  const others = ['metadata-push.socket', 'metadata-push.service', 'chatmail-expire.timer'];
+  const all = [...doveauth, 'doveauth.service', ...others];
+  t.same(stoppable(all, [...doveauth, 'filtermail-sign.socket']), all, 'a daemon with all its sockets');
+  t.same(stoppable([http, ...others], doveauth), others, 'not a socket without the others of its daemon');
+  t.same(stoppable(['doveauth.service'], doveauth), [], 'nor the daemon without them');
+  t.same(
+    stoppable(['doveauth.service', http], [http]),
+    ['doveauth.service', http],
+    'those that are closed do not count',
+  );
 });
 
 t.test('the units of a relay', async (t) => {

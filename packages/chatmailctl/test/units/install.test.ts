@@ -72,6 +72,19 @@ t.test('installed once, and again', async (t) => {
   );
 });
 
+t.test('an upgrade of a relay whose web server can read password hashes', async (t) => {
+  const { root, lines, options } = machine(t);
+  const directory = join(root, 'etc/systemd/system/doveauth-http.socket.d');
+  mkdirSync(directory);
+  writeFileSync(join(directory, '50-chatmail.conf'), '[Socket]\nSocketUser=www-data\n');
+  await installUnits(options);
+  t.match(lines.join('\n'), /^Run chatmailctl apply now: .* can read password hashes$/m);
+  rmSync(directory, { recursive: true });
+  lines.length = 0;
+  await installUnits({ ...options, version: '1.1.0' });
+  t.notMatch(lines.join('\n'), /hashes/, 'not once apply has been run');
+});
+
 t.test('a newer version, with one unit less', async (t) => {
   const { program, calls, options, units } = machine(t);
   await installUnits(options);
