@@ -5,18 +5,19 @@
  * `/register` (heartbeats, which clients gave up). No answer and no log line says anything about a token.
  *
  * `Push-Scope: token` marks an answer that is about this token, its service or its endpoint: a relay that knows the field lets only this
- * push wait. Which service it is stays hidden, because clients encrypt tokens to hide it from relays.
+ * push wait. `Push-Scope: untried` says in addition that nothing was sent, which is to cost the push no attempt. Which service it is stays
+ * hidden, because clients encrypt tokens to hide it from relays. `Push-Id` in a request names the push, so that its repetitions are known.
  */
 
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type DaemonServer, httpDaemonServer, type Metrics } from '#core';
 import { Debouncer } from './debouncer.ts';
+import { LateAnswers } from './late-answers.ts';
 import type { OpenedToken } from './providers/direct.ts';
-import type { PushOutcome, ServiceName } from './providers/provider.ts';
-import { type Sent, ServiceGate } from './service-gate.ts';
+import type { LaneName, PushOutcome } from './providers/provider.ts';
+import { ServiceGate } from './service-gate.ts';
 import { SourceLimit } from './source-limit.ts';
-import type { PlainToken } from './token-format.ts';
-import { MAX_TOKEN_LENGTH } from './token-format.ts';
+import { laneOf, MAX_TOKEN_LENGTH, type PlainToken } from './token-format.ts';
 
 /** Requests being worked on; beyond that the next are asked to come later. */
 const MAX_IN_FLIGHT = 4096;
@@ -31,6 +32,7 @@ const KEEP_ALIVE_MS = 75_000;
 /** What a relay is asked to wait when the service did not say, s. */
 const RETRY_AFTER_S = 30;
 const BUSY_RETRY_AFTER_S = 1;
+const PUSH_NAME = /^[\w-]{1,64}$/;
 
 export interface GatewayServerOptions {
   /** Asked at every request, because a reload replaces it. */
@@ -42,11 +44,15 @@ export interface GatewayServerOptions {
   /** How much one relay may ask. */
   readonly sourceLimit?: SourceLimit;
   /** A service is being left alone after failures, or is back. */
-  readonly onCircuit?: (service: ServiceName, change: 'opened' | 'closed') => void;
+  readonly onCircuit?: (service: LaneName, change: 'opened' | 'closed') => void;
   /** Requests being worked on at most. */
   readonly maxInFlight?: number;
+  /** Pushes of one service on the wire at most. */
+  readonly maxOnTheWire?: number;
   /** Longest wait for a service, ms. */
   readonly patienceMs?: number;
+  /** A clock that only goes forward, ms. */
+  readonly now?: () => number;
 }
 
 interface Answer {
@@ -55,7 +61,7 @@ interface Answer {
   /** The methods there are, when it was another (RFC 9110 section 15.5.6). */
   readonly allow?: string;
   /** It says nothing about other tokens. */
-  readonly isAboutToken?: boolean;
+  readonly scope?: 'token' | 'untried';
 }
 
 /** Makes the function that opens servers; all of them share debouncer and limits. */
@@ -73,27 +79,31 @@ export function createPushGateway(options: GatewayServerOptions): {
   let open = 0;
   let inFlight = 0;
   metrics.gauge('chatmail_gateway_in_flight', 'Requests being worked on.', () => inFlight);
-  const monotonic = () => performance.now();
-  const debouncer = new Debouncer(monotonic);
-  const gateOf = createGates(options, monotonic);
+  const { now = () => performance.now(), patienceMs } = options;
+  const debouncer = new Debouncer(now);
+  const lateAnswers = new LateAnswers({ now, patienceMs });
+  const gateOf = createGates(options, now);
 
-  const push = async (token: string): Promise<Answer> => {
-    const current = direct();
-    const opened = await current.open(token);
+  const push = async (token: string, pushName: string): Promise<Answer> => {
+    const opened = await direct().open(token);
     if (!opened.ok) {
       requests.inc({ service: 'none', outcome: wordOf(opened.outcome) });
       return answerOf(opened.outcome);
     }
     const { id, token: plain } = opened;
-    const send = (): Promise<Sent> => debouncer.push(id, () => current.deliver(plain));
-    const { outcome, isShared } = await gateOf(plain.service, current).push(id, send);
+    // Asked again, because a reload may have come meanwhile; what is sent now is sent by what there is now.
+    const current = direct();
+    const gate = gateOf(laneOf(plain), current);
+    // The gate is behind the debouncer: requests that share a push share its place.
+    const send = () => debouncer.push(id, () => gate.push(id, () => current.deliver(plain)));
+    const { outcome, isShared } = await lateAnswers.push(`${id} ${pushName}`, send);
     requests.inc({ service: plain.service, outcome: isShared ? 'debounced' : wordOf(outcome) });
     return answerOf(outcome);
   };
 
   const notify = async (request: IncomingMessage): Promise<Answer> => {
     if (request.method !== 'POST') return { status: 405, allow: 'POST' };
-    const waitMs = sourceLimit.take(sourceOf(request), monotonic());
+    const waitMs = sourceLimit.take(sourceOf(request), now());
     if (waitMs > 0) return { status: 429, retryAfterS: Math.ceil(waitMs / 1000) };
     open++;
     try {
@@ -104,7 +114,7 @@ export function createPushGateway(options: GatewayServerOptions): {
       // Not before: whoever sends no body must not take the places of others.
       if (inFlight >= maxInFlight) return { status: 503, retryAfterS: BUSY_RETRY_AFTER_S };
       inFlight++;
-      return await push(token).finally(() => inFlight--);
+      return await push(token, pushNameOf(request)).finally(() => inFlight--);
     } finally {
       open--;
     }
@@ -135,18 +145,19 @@ export function createPushGateway(options: GatewayServerOptions): {
 }
 
 /** Makes the function that knows the gate of each service. Other providers, after a reload, begin with gates of their own. */
-function createGates({ metrics, onCircuit, patienceMs }: GatewayServerOptions, now: () => number) {
+function createGates(options: GatewayServerOptions, now: () => number) {
+  const { metrics, onCircuit, maxOnTheWire, patienceMs } = options;
   const changes = metrics.counter('chatmail_gateway_circuit_changes_total', 'Services left alone, and back.', [
     'service',
     'change',
   ]);
   let provider: unknown;
-  let gates = new Map<ServiceName, ServiceGate>();
-  const tell = (service: ServiceName, change: 'opened' | 'closed') => {
+  let gates = new Map<LaneName, ServiceGate>();
+  const tell = (service: LaneName, change: 'opened' | 'closed') => {
     changes.inc({ service, change });
     onCircuit?.(service, change);
   };
-  return (service: ServiceName, current: unknown): ServiceGate => {
+  return (service: LaneName, current: unknown): ServiceGate => {
     if (current !== provider) {
       const old = gates;
       provider = current;
@@ -158,7 +169,7 @@ function createGates({ metrics, onCircuit, patienceMs }: GatewayServerOptions, n
       const ours = gates;
       // What is still on the wire of the providers before tells nothing about those of now.
       const onChange = (change: 'opened' | 'closed') => void (ours === gates && tell(service, change));
-      gate = new ServiceGate(service, { now, onChange, ...(patienceMs !== undefined && { patienceMs }) });
+      gate = new ServiceGate(service, { now, onChange, maxOnTheWire, patienceMs });
       gates.set(service, gate);
     }
     return gate;
@@ -172,7 +183,8 @@ function answerOf(outcome: PushOutcome): Answer {
   if (outcome.reason === 'malformed') return { status: 400 };
   const fallbackS = outcome.reason === 'busy' ? BUSY_RETRY_AFTER_S : RETRY_AFTER_S;
   const retryAfterS = outcome.afterMs === undefined ? fallbackS : Math.max(1, Math.ceil(outcome.afterMs / 1000));
-  return { status: outcome.reason === 'rate-limited' ? 429 : 503, retryAfterS, isAboutToken: true };
+  const scope = outcome.reason === 'paused' || outcome.reason === 'busy' ? 'untried' : 'token';
+  return { status: outcome.reason === 'rate-limited' ? 429 : 503, retryAfterS, scope };
 }
 
 function wordOf(outcome: PushOutcome): string {
@@ -180,13 +192,13 @@ function wordOf(outcome: PushOutcome): string {
 }
 
 function reply(request: IncomingMessage, response: ServerResponse, answer: Answer): void {
-  const { status, retryAfterS, allow, isAboutToken } = answer;
+  const { status, retryAfterS, allow, scope } = answer;
   if (response.headersSent || response.destroyed) return;
   const text = `${status === 200 ? 'OK' : status}\n`;
   const headers: Record<string, string | number> = { 'content-type': 'text/plain', 'content-length': text.length };
   if (retryAfterS !== undefined) headers['retry-after'] = retryAfterS;
   if (allow !== undefined) headers.allow = allow;
-  if (isAboutToken) headers['push-scope'] = 'token';
+  if (scope) headers['push-scope'] = scope;
   // What is left of a request that was not read would be taken for the next one.
   const hasBody = 'content-length' in request.headers || 'transfer-encoding' in request.headers;
   if (hasBody && !request.complete) headers.connection = 'close';
@@ -204,6 +216,12 @@ function sourceOf(request: IncomingMessage): string {
         .trim()
         .slice(0, 64)
     : peer;
+}
+
+/** What the relay calls the push; empty when it does not say. */
+function pushNameOf({ headers }: IncomingMessage): string {
+  const name = headers['push-id'];
+  return typeof name === 'string' && PUSH_NAME.test(name) ? name : '';
 }
 
 /** The body, or why there is none: `undefined` when the peer is gone. */

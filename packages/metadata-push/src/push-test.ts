@@ -51,7 +51,7 @@ export class PushTester {
       prepare: (token) => provider.prepare(token),
       // Where nobody tests, this costs one look into an empty map.
       send: (token, pushId) => (this.#listeners.size === 0 ? provider.send(token, pushId) : send(token, pushId)),
-      ...(provider.serviceOf && { serviceOf: (token) => provider.serviceOf!(token) }),
+      ...(provider.laneOf && { laneOf: (token) => provider.laneOf!(token) }),
       close: () => provider.close(),
     };
   }

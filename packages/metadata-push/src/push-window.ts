@@ -4,16 +4,16 @@
  */
 
 import { Lane } from './lane.ts';
-import type { Provider, ServiceName } from './providers/provider.ts';
+import type { LaneName, Provider } from './providers/provider.ts';
 import { keyText, type PushKey, type QueueStore } from './queue-store.ts';
 import type { TokenStore } from './token-store.ts';
 
 /** Pushes taken from disk ahead of being sent. */
 const MAX_WAITING = 1024;
 
-/** A provider that chooses the service by the token says which it will be. */
+/** A provider that chooses the service by the token says what will fail together with it. */
 export interface RoutedProvider extends Provider {
-  serviceOf?(token: string): Promise<ServiceName | undefined>;
+  laneOf?(token: string): Promise<LaneName | undefined>;
 }
 
 /** A push in memory. */
@@ -83,7 +83,7 @@ export class PushWindow {
   offer(key: PushKey): void {
     if (this.#taken.has(keyText(key))) return;
     if (!this.#hasMoreOnDisk && this.#waiting() < MAX_WAITING) this.#take(key);
-    else if (this.#provider.serviceOf && this.#routing < MAX_WAITING) this.#take(key, 'if-free');
+    else if (this.#provider.laneOf && this.#routing < MAX_WAITING) this.#take(key, 'if-free');
     else this.#hasMoreOnDisk = true;
   }
 
@@ -104,7 +104,7 @@ export class PushWindow {
    */
   refill(): { readonly count: number; readonly nextDueAt: number | undefined } {
     // Where there are several services, some may be slow: those that wait for them are not to hold up the others.
-    const mayWait = this.#provider.serviceOf ? MAX_WAITING / 2 : 0;
+    const mayWait = this.#provider.laneOf ? MAX_WAITING / 2 : 0;
     if (!this.#hasMoreOnDisk || this.#routing > 0 || this.#waiting() > mayWait) return NOTHING;
     const { queue, now } = this.#options;
     const time = now();
@@ -132,7 +132,7 @@ export class PushWindow {
   block(lane: Lane<Taken>): void {
     const retryAt = lane.circuit?.retryAt();
     // Once the pause is over it is needed to ask whether the service is back.
-    if (!this.#provider.serviceOf || retryAt === undefined || retryAt <= this.#options.now()) return;
+    if (!this.#provider.laneOf || retryAt === undefined || retryAt <= this.#options.now()) return;
     for (const { key } of lane.clear()) this.#putBack(key, retryAt);
   }
 
@@ -156,7 +156,7 @@ export class PushWindow {
   #take(key: PushKey, condition?: 'if-free'): void {
     const taken: Taken = { key, isOnTheWire: false, againAt: undefined, isOver: false };
     this.#taken.set(keyText(key), taken);
-    if (this.#provider.serviceOf) void this.#route(taken, condition);
+    if (this.#provider.laneOf) void this.#route(taken, condition);
     else this.#lane(this.#provider.name).add(taken);
   }
 
@@ -165,9 +165,9 @@ export class PushWindow {
     const { tokens, now, onReady } = this.#options;
     this.#routing++;
     const token = tokens.get(taken.key.account, taken.key.tokenId);
-    const service = token && (await this.#provider.serviceOf?.(token.token).catch(() => undefined));
+    const name = token && (await this.#provider.laneOf?.(token.token).catch(() => undefined));
     this.#routing--;
-    const lane = this.#lane(service ?? this.#provider.name);
+    const lane = this.#lane(name ?? this.#provider.name);
     const retryAt = lane.circuit?.retryAt();
     if (condition === 'if-free' && !lane.isFree(now())) {
       this.#taken.delete(keyText(taken.key));

@@ -4,7 +4,7 @@
  * Source: chatmaild/notifier.py for the times; joining and jitter are ours. All times are ms since the epoch.
  */
 
-import type { PushOutcome } from './providers/provider.ts';
+import type { PushOutcome, RetryReason } from './providers/provider.ts';
 
 export interface PushItem {
   /** When the oldest message it announces arrived. */
@@ -30,6 +30,8 @@ export const JITTER = 0.25;
 export const FOLLOW_UP_MS = 1000;
 /** Joining a push that waits to be sent is written down only when it adds at least this much to its life. */
 const MIN_EXTENSION_MS = 60_000;
+/** Nothing was sent: that is no failed attempt. */
+const UNTRIED: ReadonlySet<RetryReason> = new Set(['busy', 'paused']);
 /** A push dated further in the future than this was queued under a wrong clock. */
 const MAX_FUTURE_MS = 60_000;
 
@@ -68,17 +70,19 @@ export function joinPush(item: PushItem, now: number, random: () => number): Pus
  *
  * @param retryAfterMs what the provider asked for, if it did
  * @param random a number from 0 up to 1
+ * @param isTried false: it was not sent, so only its age can end it
  */
 export function retryPush(
   item: PushItem,
   now: number,
   random: () => number,
   retryAfterMs: number | undefined,
+  isTried = true,
 ): PushItem | undefined {
-  const attempts = item.attempts + 1;
+  const attempts = item.attempts + (isTried ? 1 : 0);
   if (attempts > MAX_RETRIES) return undefined;
   const notBefore = askedTime(item, now, random, retryAfterMs);
-  const dueAt = Math.max(now + backoffMs(attempts, random), notBefore);
+  const dueAt = Math.max(now + backoffMs(isTried ? attempts : 1, random), notBefore);
   return dueAt > item.expiresAt ? undefined : { ...item, attempts, dueAt, notBefore };
 }
 
@@ -97,7 +101,7 @@ export function nextPush(
 ): { readonly next: PushItem | undefined; readonly isGivenUp: boolean } {
   const isFailed = outcome !== 'expired' && outcome.kind === 'retry';
   const afterMs = isFailed ? outcome.afterMs : undefined;
-  const retried = isFailed ? retryPush(item, now, random, afterMs) : undefined;
+  const retried = isFailed ? retryPush(item, now, random, afterMs, !UNTRIED.has(outcome.reason)) : undefined;
   if (retried) return { next: againAt === undefined ? retried : joinPush(retried, now, random), isGivenUp: false };
   const next = againAt === undefined ? undefined : followUpPush(againAt, now, askedTime(item, now, random, afterMs));
   return { next, isGivenUp: isFailed || outcome === 'expired' };

@@ -1,32 +1,29 @@
 /**
- * [io] What keeps one service of the push gateway from stopping the others: so many pushes at once, a circuit breaker, and an answer in
- * time. A relay has a limited number of requests on the wire and cannot see the service of an encrypted token, so a service that hangs
- * must give the places of its pushes back. A push whose relay was told to come again stays on the wire, and what comes of it still counts.
+ * [io] What keeps one service of the push gateway from stopping the others: so many pushes at once, and a circuit breaker. One that does
+ * not answer in time has failed for now; what comes of it later still counts.
  */
 
 import { Circuit } from './circuit.ts';
-import type { PushOutcome, ServiceName } from './providers/provider.ts';
+import { PATIENCE_MS } from './late-answers.ts';
+import type { LaneName, PushOutcome } from './providers/provider.ts';
 
 /** Pushes of one service on the wire at once. A quarter of what the gateway works on. */
 const MAX_ON_THE_WIRE = 1024;
-/** Longest wait for a service, ms. */
-const PATIENCE_MS = 5000;
 /** What a relay is asked to wait while the service is just being asked whether it is back. */
 const PROBE_WAIT_MS = 5000;
-
-/** What came of a push, and whether that was another one to the same device. */
-export interface Sent {
-  readonly outcome: PushOutcome;
-  readonly isShared: boolean;
-}
+/**
+ * For so long after a pause only a device that has not failed may ask whether the service is back: whoever has tokens that always fail must
+ * not be the only one who does.
+ */
+const OTHERS_FIRST_MS = 5000;
 
 export interface ServiceGateOptions {
   /** A clock that only goes forward, ms. */
   readonly now: () => number;
   /** The service is being left alone, or is back. */
   readonly onChange: (change: 'opened' | 'closed') => void;
-  readonly maxOnTheWire?: number;
-  readonly patienceMs?: number;
+  readonly maxOnTheWire?: number | undefined;
+  readonly patienceMs?: number | undefined;
 }
 
 export class ServiceGate {
@@ -35,7 +32,7 @@ export class ServiceGate {
   readonly #circuit: Circuit | undefined;
   #onTheWire = 0;
 
-  constructor(service: ServiceName, options: ServiceGateOptions) {
+  constructor(service: LaneName, options: ServiceGateOptions) {
     this.#options = options;
     this.#circuit = service === 'webpush' ? undefined : new Circuit();
   }
@@ -45,37 +42,29 @@ export class ServiceGate {
    *
    * @param id names the device
    */
-  push(id: string, send: () => Promise<Sent>): Promise<Sent> {
+  async push(id: string, send: () => Promise<PushOutcome>): Promise<PushOutcome> {
     const { now, maxOnTheWire = MAX_ON_THE_WIRE, patienceMs = PATIENCE_MS } = this.#options;
-    if (this.#onTheWire >= maxOnTheWire) return Promise.resolve(BUSY);
-    if (this.#circuit?.mayStart(now()) === false) return Promise.resolve(this.#paused(this.#circuit));
+    if (this.#onTheWire >= maxOnTheWire) return BUSY;
+    const othersFirstMs = this.#circuit?.isOpen() && this.#circuit.hasFailed(id) ? OTHERS_FIRST_MS : 0;
+    if (this.#circuit?.mayStart(now() - othersFirstMs) === false) return this.#paused(this.#circuit, othersFirstMs);
     const isProbe = this.#circuit?.started() ?? false;
     this.#onTheWire++;
-    return new Promise((resolve, reject) => {
-      let isLate = false;
-      const timer = setTimeout(() => {
-        isLate = true;
-        this.#ended(LATE.outcome, isProbe, id);
-        resolve(LATE);
-      }, patienceMs);
-      const end = (outcome: PushOutcome | undefined) => {
-        clearTimeout(timer);
-        this.#onTheWire--;
-        // Its failure has been counted when it was late.
-        if (!isLate) this.#ended(outcome, isProbe, id);
-        else if (outcome && outcome.kind !== 'retry') this.#ended(outcome, false, id);
-      };
-      send().then(
-        (sent) => {
-          end(sent.outcome);
-          resolve(sent);
-        },
-        (error) => {
-          end(undefined);
-          reject(error);
-        },
-      );
-    });
+    let isLate = false;
+    let outcome: PushOutcome | undefined;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.#ended(LATE, isProbe, id);
+    }, patienceMs);
+    try {
+      outcome = await send();
+      return outcome;
+    } finally {
+      clearTimeout(timer);
+      this.#onTheWire--;
+      // Its failure has been counted when it was late.
+      if (!isLate) this.#ended(outcome, isProbe, id);
+      else if (outcome && outcome.kind !== 'retry') this.#ended(outcome, false, id);
+    }
   }
 
   /** True when the service is being left alone. */
@@ -83,10 +72,10 @@ export class ServiceGate {
     return this.#circuit?.isOpen() ?? false;
   }
 
-  #paused(circuit: Circuit): Sent {
+  #paused(circuit: Circuit, othersFirstMs: number): PushOutcome {
     const retryAt = circuit.retryAt();
-    const afterMs = retryAt === undefined ? PROBE_WAIT_MS : retryAt - this.#options.now();
-    return { outcome: { kind: 'retry', reason: 'paused', afterMs }, isShared: false };
+    const afterMs = retryAt === undefined ? PROBE_WAIT_MS : retryAt + othersFirstMs - this.#options.now();
+    return { kind: 'retry', reason: 'paused', afterMs };
   }
 
   #ended(outcome: PushOutcome | undefined, isProbe: boolean, id: string): void {
@@ -95,5 +84,5 @@ export class ServiceGate {
   }
 }
 
-const BUSY: Sent = { outcome: { kind: 'retry', reason: 'busy' }, isShared: false };
-const LATE: Sent = { outcome: { kind: 'retry', reason: 'timeout' }, isShared: false };
+const BUSY: PushOutcome = { kind: 'retry', reason: 'busy' };
+const LATE: PushOutcome = { kind: 'retry', reason: 'timeout' };

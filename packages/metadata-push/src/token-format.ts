@@ -5,6 +5,7 @@
  */
 
 import { Buffer } from 'node:buffer';
+import type { LaneName } from './providers/provider.ts';
 
 export type PlainToken =
   | { readonly service: 'apns'; readonly isSandbox: boolean; readonly token: string }
@@ -55,6 +56,11 @@ export function parsePlainToken(text: string): PlainToken | undefined {
     default:
       return APNS_TOKEN.test(text) ? { service: 'apns', isSandbox: false, token: text } : undefined;
   }
+}
+
+/** What fails together with the service of a token. */
+export function laneOf(token: PlainToken): LaneName {
+  return token.service === 'apns' && token.isSandbox ? 'apns-sandbox' : token.service;
 }
 
 /** `abc-def` as `abc-` and `def`. */

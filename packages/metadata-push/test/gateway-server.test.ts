@@ -81,6 +81,7 @@ t.test('outcomes as relays understand them', async (t) => {
     [{ kind: 'retry', reason: 'not-configured' }, 503, '30', 'no credentials'],
     [{ kind: 'retry', reason: 'undecrypted' }, 503, '30', 'not decrypted'],
     [{ kind: 'retry', reason: 'busy' }, 503, '1', 'too much at once'],
+    [{ kind: 'retry', reason: 'paused', afterMs: 4000 }, 503, '4', 'a service that is being left alone'],
     [{ kind: 'retry', reason: 'timeout' }, 503, '30', 'no answer'],
     [{ kind: 'retry', reason: 'connection' }, 503, '30', 'no connection'],
     [{ kind: 'retry', reason: 'error' }, 503, '30', 'a bug'],
@@ -91,7 +92,12 @@ t.test('outcomes as relays understand them', async (t) => {
     const reply = await notify(token);
     t.equal(reply.status, status, reason);
     t.equal(reply.headers['retry-after'], retryAfter);
-    t.equal(reply.headers['push-scope'], retryAfter && 'token', 'what came of a token is no reason for others to wait');
+    const isUntried = outcome.kind === 'retry' && (outcome.reason === 'busy' || outcome.reason === 'paused');
+    t.equal(
+      reply.headers['push-scope'],
+      isUntried ? 'untried' : retryAfter && 'token',
+      'what came of a token is no reason for others to wait, and what was not sent no attempt',
+    );
     t.notMatch(reply.body + JSON.stringify(reply.headers), token.slice(-8), 'and no word of the token');
   }
 });
@@ -177,6 +183,84 @@ t.test('after a reload every service is asked anew', async (t) => {
   current = direct({ kind: 'delivered' });
   t.equal(await notify(), 200);
   t.same(changes, ['fcm opened', 'fcm closed']);
+});
+
+t.test('a request from before a reload ends nothing that has begun since', async (t) => {
+  const changes: string[] = [];
+  const opening = Promise.withResolvers<void>();
+  let isOpening = false;
+  const open = async (text: string): Promise<OpenedToken> => ({ ok: true, token: parsePlainToken(text)!, id: text });
+  const old = {
+    open: async (text: string) => {
+      isOpening = true;
+      await opening.promise;
+      return open(text);
+    },
+    deliver: async (): Promise<PushOutcome> => ({ kind: 'delivered' }),
+  };
+  const next = { open, deliver: async (): Promise<PushOutcome> => ({ kind: 'retry', reason: 'refused' }) };
+  let current = old;
+  const { ask } = await startGateway(t, {
+    direct: () => current,
+    onCircuit: (service, change) => void changes.push(`${service} ${change}`),
+  });
+  const notify = async () => (await ask('POST', '/notify', newToken())).headers['push-scope'];
+  const held = notify();
+  t.ok(await until(() => isOpening));
+  current = next;
+  for (let n = 0; n < 20; n++) t.equal(await notify(), 'token');
+  t.same(changes, ['fcm opened']);
+  opening.resolve();
+  t.equal(await held, 'untried', 'it goes where all go now');
+  t.equal(await notify(), 'untried', 'and the service is still left alone');
+  t.same(changes, ['fcm opened']);
+});
+
+t.test('requests for one device take one place of its service', async (t) => {
+  const { control, notify, delivered } = await startGateway(t, { maxOnTheWire: 2 });
+  const token = newToken();
+  const held = Promise.withResolvers<void>();
+  control.hold = held.promise;
+  const replies = Array.from({ length: 20 }, () => notify(token));
+  t.ok(await until(() => delivered.length === 1));
+  control.hold = undefined;
+  // Behind those of the device, on connections of their own.
+  for (let n = 0; n < 20; n++) t.equal((await notify(newToken())).status, 200, 'and another device has the other');
+  held.resolve();
+  t.ok((await Promise.all(replies)).every(({ status }) => status === 200));
+  t.equal(delivered.length, 21);
+});
+
+t.test('a push that is delivered late is not sent again', async (t) => {
+  const clock = { now: 0 };
+  const { control, ask, delivered } = await startGateway(t, { patienceMs: 1, now: () => clock.now });
+  const notify = (token: string, name?: string) =>
+    ask('POST', '/notify', token, { ...(name !== undefined && { 'push-id': name }) });
+  const ends: (() => void)[] = [];
+  const sendLate = async (...args: Parameters<typeof notify>) => {
+    control.hold = new Promise((resolve) => void ends.push(resolve));
+    const reply = await notify(...args);
+    t.equal(reply.status, 503);
+    t.equal(reply.headers['retry-after'], '30');
+    ends.pop()?.();
+    control.hold = undefined;
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.now += 30_000;
+  };
+  const [named, nameless, odd] = [newToken(), newToken(), newToken()];
+  await sendLate(named, 'a-1');
+  t.equal((await notify(named, 'a-1')).status, 200);
+  t.equal(delivered.length, 1, 'when the relay comes again');
+  await sendLate(named, 'a-2');
+  t.equal(delivered.length, 2);
+  t.not((await notify(named, 'a-3')).status, 410);
+  t.equal(delivered.length, 3, 'but one that announces something else is');
+  await sendLate(nameless);
+  t.equal((await notify(nameless)).status, 200);
+  t.equal(delivered.length, 4, 'nor that of a relay of today');
+  await sendLate(odd, 'not a name');
+  t.equal((await notify(odd)).status, 200);
+  t.equal(delivered.length, 5, 'a name nobody understands is none');
 });
 
 t.test('one push per device and second', async (t) => {

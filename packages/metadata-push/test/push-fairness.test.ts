@@ -5,6 +5,7 @@ import { NO_METRICS } from '#core';
 import { createPushGateway, type GatewayServerOptions } from '../src/gateway-server.ts';
 import { Direct, type Services } from '../src/providers/direct.ts';
 import type { PushOutcome } from '../src/providers/provider.ts';
+import { tokenId } from '../src/tokens.ts';
 import { startPusher, until } from './fixtures/pusher.ts';
 
 const ANNA = 'anna@example.org';
@@ -14,7 +15,7 @@ const webToken = (n: number) =>
   `webpush:https://push${n}.example/|BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4|BTBZMqHH6r4Tts7J_aSIgg`;
 const appleToken = (n: number) => n.toString(16).padStart(64, '0');
 
-const service = (send: () => Promise<PushOutcome>) => ({ send, close: () => {} });
+const service = <T>(send: (token: T) => Promise<PushOutcome>) => ({ send, close: () => {} });
 const working = () => service(async () => ({ kind: 'delivered' }));
 
 async function start(t: Test, services: Services, options: Partial<GatewayServerOptions> = {}) {
@@ -67,4 +68,38 @@ t.test('a service that hangs', async (t) => {
   t.equal(counts.opened, undefined, 'the gateway is not');
   ends[0]?.({ kind: 'delivered' });
   t.ok(await until(() => changes.length === 2), 'a late answer shows that it is back');
+});
+
+t.test('tokens of an environment our key is not for', async (t) => {
+  const changes: string[] = [];
+  const onCircuit = (name: string, change: string) => void changes.push(`${name} ${change}`);
+  const apns = service(
+    async ({ isSandbox }: { isSandbox: boolean }): Promise<PushOutcome> =>
+      isSandbox ? { kind: 'retry', reason: 'refused' } : { kind: 'delivered' },
+  );
+  const { pusher, counts, set } = await start(t, { apns }, { onCircuit });
+  for (let n = 0; n < 20; n++) await set(accounts[n]!, `sandbox:${appleToken(n)}`);
+  await Promise.all(accounts.slice(0, 20).map((account) => pusher.notify(account)));
+  t.ok(await until(() => changes.length === 1));
+  t.same(changes, ['apns-sandbox opened']);
+  await set(ANNA, appleToken(0));
+  await pusher.notify(ANNA);
+  t.ok(await until(() => counts.delivered === 1), 'stop no push to the other');
+});
+
+t.test('a push that the gateway did not send', async (t) => {
+  const changes: string[] = [];
+  const onCircuit = (name: string, change: string) => void changes.push(`${name} ${change}`);
+  const fcm = service(async () => ({ kind: 'retry', reason: 'status-5xx' }));
+  const { pusher, stores, counts, set } = await start(t, { fcm }, { onCircuit });
+  for (let n = 0; n < 20; n++) await set(accounts[n]!, `fcm-chat.delta:${n}`);
+  await Promise.all(accounts.slice(0, 20).map((account) => pusher.notify(account)));
+  t.ok(await until(() => changes.length === 1));
+  await set(ANNA, ANDROID);
+  await pusher.notify(ANNA);
+  t.ok(await until(() => counts.paused === 1));
+  const item = () => stores.queue.get({ account: ANNA, tokenId: tokenId(ANDROID) })!;
+  t.ok(await until(() => item().dueAt > item().queuedAt), 'is tried again later');
+  t.equal(item().attempts, 0, 'and has lost no attempt');
+  t.equal(counts.opened, undefined);
 });

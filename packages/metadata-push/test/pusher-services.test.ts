@@ -35,7 +35,7 @@ t.test('one dead service delays no other', async (t) => {
     name: 'direct',
     prepare: async () => {},
     close: async () => {},
-    serviceOf: async (token) => (token.startsWith('apns') ? 'apns' : 'fcm'),
+    laneOf: async (token) => (token.startsWith('apns') ? 'apns' : 'fcm'),
     send: (token) => {
       if (token.startsWith('apns')) return new Promise(() => {});
       sent.push(token);
@@ -58,7 +58,7 @@ t.test('pushes to a service that fails make way for others', async (t) => {
     name: 'direct',
     prepare: async () => {},
     close: async () => {},
-    serviceOf: async () => 'fcm',
+    laneOf: async () => 'fcm',
     send: async () => ({ kind: 'retry', reason: 'refused', via: 'fcm' }),
   });
   const accounts = Array.from({ length: 100 }, (_, n) => `u${n}@example.org`);
@@ -82,7 +82,7 @@ t.test('pushes that come while a dead service is asked hold up no retry of anoth
     name: 'direct',
     prepare: async () => {},
     close: async () => {},
-    serviceOf: async (token) => (token.startsWith('apns') ? 'apns' : 'fcm'),
+    laneOf: async (token) => (token.startsWith('apns') ? 'apns' : 'fcm'),
     send: async (token) => {
       if (!token.startsWith('apns')) return fcm;
       if (counts.opened === undefined) return failed;
@@ -126,7 +126,7 @@ t.test('one account with tokens the service will not have stops nobody', async (
       name: 'direct',
       prepare: async () => {},
       close: async () => {},
-      serviceOf: async () => 'fcm',
+      laneOf: async () => 'fcm',
       send: async (token) => (token === 'good' ? { kind: 'delivered', via: 'fcm' } : failure),
     });
     const accounts = Array.from({ length: 20 }, (_, n) => account(n));
@@ -147,7 +147,7 @@ t.test('a reload opens no circuit', async (t) => {
   pusher.useProvider({
     name: 'direct',
     prepare: async () => {},
-    serviceOf: async () => 'fcm',
+    laneOf: async () => 'fcm',
     send: () => new Promise((resolve) => void ends.push(resolve)),
     close: async () => {
       isClosed = true;
@@ -162,7 +162,7 @@ t.test('a reload opens no circuit', async (t) => {
     name: 'direct',
     prepare: async () => {},
     close: async () => {},
-    serviceOf: async () => 'fcm',
+    laneOf: async () => 'fcm',
     send: async () => ({ kind: 'delivered', via: 'fcm' }),
   });
   t.notOk(isClosed, 'what is on the wire gets its answer');

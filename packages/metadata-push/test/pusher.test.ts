@@ -87,7 +87,7 @@ t.test('a token record that cannot be read stops no push', async (t) => {
   await stores.database.table<unknown, [string, string]>('tokens').put([ANNA, tokenId('broken')], null);
   const gateway = createGateway({ url: stub.url, connections: 8, now: Date.now, timeoutMs: 2000 });
   // As `push = direct`, which looks at the token to find the service.
-  const later = makePusher(stores, Object.assign(gateway, { serviceOf: async () => undefined }));
+  const later = makePusher(stores, Object.assign(gateway, { laneOf: async () => undefined }));
   t.ok(await until(() => later.isIdle()));
   t.same(stub.posts.toSorted(), ['a', 'b']);
   await later.notify(ANNA);

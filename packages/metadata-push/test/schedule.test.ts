@@ -87,6 +87,23 @@ t.test('what becomes of a push after an attempt', async (t) => {
   );
   t.match(nextPush(item, failed, undefined, now, noJitter), { next: { attempts: 1 }, isGivenUp: false });
   t.match(nextPush(item, failed, NOW + 50, now, noJitter), { next: { attempts: 1, dueAt: now + 8000 } });
+  for (const reason of ['paused', 'busy'] as const) {
+    t.match(
+      nextPush(item, { kind: 'retry', reason }, undefined, now, noJitter),
+      { next: { attempts: 0, dueAt: now + 8000 }, isGivenUp: false },
+      `${reason}: what was not sent has cost no attempt`,
+    );
+    t.match(
+      nextPush({ ...item, attempts: 4 }, { kind: 'retry', reason, afterMs: MINUTE }, undefined, now, noJitter),
+      { next: { attempts: 4, dueAt: now + MINUTE }, isGivenUp: false },
+      `${reason}: and waits as long as was asked`,
+    );
+    t.same(
+      nextPush(item, { kind: 'retry', reason, afterMs: MINUTE }, undefined, NOW + MAX_AGE_MS - 1000, noJitter),
+      { next: undefined, isGivenUp: true },
+      `${reason}: but not beyond its five hours`,
+    );
+  }
   const last: PushItem = { ...item, attempts: 4 };
   t.same(nextPush(last, failed, undefined, now, noJitter), { next: undefined, isGivenUp: true }, 'tried enough');
   t.match(

@@ -1,12 +1,12 @@
 import t from 'tap';
 import { MAX_FAILURES } from '../src/circuit.ts';
-import type { PushOutcome, ServiceName } from '../src/providers/provider.ts';
-import { type Sent, ServiceGate, type ServiceGateOptions } from '../src/service-gate.ts';
+import type { LaneName, PushOutcome } from '../src/providers/provider.ts';
+import { ServiceGate, type ServiceGateOptions } from '../src/service-gate.ts';
 
 const delivered: PushOutcome = { kind: 'delivered' };
 const failed: PushOutcome = { kind: 'retry', reason: 'status-5xx' };
 
-function gateOf(service: ServiceName, options: Partial<ServiceGateOptions> = {}) {
+function gateOf(service: LaneName, options: Partial<ServiceGateOptions> = {}) {
   const changes: string[] = [];
   const clock = { now: 0 };
   const gate = new ServiceGate(service, {
@@ -18,7 +18,7 @@ function gateOf(service: ServiceName, options: Partial<ServiceGateOptions> = {})
   let calls = 0;
   const push = async (outcome: PushOutcome, id = `device${calls}`) => {
     calls++;
-    return (await gate.push(id, async () => ({ outcome, isShared: false }))).outcome;
+    return gate.push(id, async () => outcome);
   };
   return { gate, push, changes, clock };
 }
@@ -31,15 +31,11 @@ t.test('a service that fails is left alone, and asked by one push at a time', as
   clock.now = 1000;
   t.same(await push(delivered), { kind: 'retry', reason: 'paused', afterMs: 4000 }, 'the relay is told how long');
   clock.now = 5000;
-  let end: (sent: Sent) => void = () => {};
-  const probe = gate.push('probe', () => {
-    const { promise, resolve } = Promise.withResolvers<Sent>();
-    end = resolve;
-    return promise;
-  });
+  const { promise, resolve: end } = Promise.withResolvers<PushOutcome>();
+  const probe = gate.push('probe', () => promise);
   t.match(await push(delivered), { reason: 'paused' });
-  end({ outcome: delivered, isShared: false });
-  t.same((await probe).outcome, delivered);
+  end(delivered);
+  t.same(await probe, delivered);
   t.same(changes, ['opened', 'closed']);
   t.same(await push(delivered), delivered);
 });
@@ -57,30 +53,57 @@ t.test('failures that open nothing', async (t) => {
 
 t.test('so many at once', async (t) => {
   const { gate, push } = gateOf('apns', { maxOnTheWire: 2 });
-  const ends: ((sent: Sent) => void)[] = [];
+  const ends: ((outcome: PushOutcome) => void)[] = [];
   const hang = (id: string) => gate.push(id, () => new Promise((resolve) => void ends.push(resolve)));
   const both = [hang('a'), hang('b')];
   t.same(await push(delivered), { kind: 'retry', reason: 'busy' });
-  ends[0]!({ outcome: delivered, isShared: true });
-  t.same(await both[0], { outcome: delivered, isShared: true });
+  ends[0]!(delivered);
+  t.same(await both[0], delivered);
   t.same(await push(delivered), delivered);
-  ends[1]!({ outcome: failed, isShared: false });
-  t.same((await both[1])?.outcome, failed);
+  ends[1]!(failed);
+  t.same(await both[1], failed);
 });
 
 t.test('a late service', async (t) => {
-  const { gate, push, changes } = gateOf('apns', { patienceMs: 1 });
-  const ends: ((sent: Sent) => void)[] = [];
+  const opened = Promise.withResolvers<void>();
+  const { gate, push, changes } = gateOf('apns', {
+    patienceMs: 1,
+    onChange: (change) => {
+      changes.push(change);
+      opened.resolve();
+    },
+  });
+  const ends: ((outcome: PushOutcome) => void)[] = [];
   const late = Array.from({ length: MAX_FAILURES }, (_, n) =>
     gate.push(`d${n}`, () => new Promise((resolve) => void ends.push(resolve))),
   );
-  for (const sent of await Promise.all(late)) t.same(sent.outcome, { kind: 'retry', reason: 'timeout' });
-  t.same(changes, ['opened']);
-  ends[0]!({ outcome: failed, isShared: false });
+  await opened.promise;
+  t.same(changes, ['opened'], 'has failed for now');
+  ends[0]!(failed);
+  t.same(await late[0], failed, 'what comes of a push is told all the same');
   t.match(await push(delivered), { reason: 'paused' });
-  ends[1]!({ outcome: delivered, isShared: false });
-  await new Promise((resolve) => setImmediate(resolve));
+  ends[1]!(delivered);
+  t.same(await late[1], delivered);
   t.same(changes, ['opened', 'closed'], 'that answers after all is there');
+});
+
+t.test('a device that has not failed asks first whether the service is back', async (t) => {
+  const { push, changes, clock } = gateOf('apns');
+  for (let n = 0; n < MAX_FAILURES; n++) await push(failed);
+  clock.now = 5000;
+  t.same(
+    await push(delivered, 'device0'),
+    { kind: 'retry', reason: 'paused', afterMs: 5000 },
+    'one that has failed is told to come later',
+  );
+  clock.now = 9999;
+  t.match(await push(delivered, 'device0'), { reason: 'paused' });
+  clock.now = 10_000;
+  t.same(await push(delivered, 'device0'), delivered, 'and does it when no other has come');
+  t.same(changes, ['opened', 'closed']);
+  for (let n = 0; n < MAX_FAILURES; n++) await push(failed, `device${n}`);
+  clock.now = 15_000;
+  t.same(await push(delivered, 'other'), delivered);
 });
 
 t.test('a bug in sending gives its place back', async (t) => {

@@ -5,7 +5,6 @@
  * chatmail/notifiers src/server.rs for the content.
  */
 
-import { hash } from 'node:crypto';
 import type { PushOutcome } from './provider.ts';
 
 /** The same for every push, so it is made once. */
@@ -21,18 +20,6 @@ export const APNS_PAYLOAD = JSON.stringify({
     'mutable-content': 1,
   },
 });
-
-/**
- * The `apns-id` of a push, the same for every repetition of it, before or after a crash (RFC 9562 section 5.8: version 8, from a hash). No
- * account is in it: Apple must not be able to find out whose push it is by trying addresses.
- */
-export function apnsId(token: string, pushId: number): string {
-  const bytes = hash('sha256', `${token} ${pushId}`, 'buffer');
-  bytes.writeUInt8((bytes.readUInt8(6) & 0x0f) | 0x80, 6);
-  bytes.writeUInt8((bytes.readUInt8(8) & 0x3f) | 0x80, 8);
-  const hex = bytes.toString('hex', 0, 16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-}
 
 /** The request's header fields. `id` names the notification: a repetition of it is the same notification. */
 export function apnsHeaders(

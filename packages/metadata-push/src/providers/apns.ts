@@ -4,10 +4,11 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { APNS_PAYLOAD, apnsHeaders, apnsId, apnsOutcome, apnsReason } from './apns-request.ts';
+import { APNS_PAYLOAD, apnsHeaders, apnsOutcome, apnsReason } from './apns-request.ts';
 import type { ApnsProviderToken } from './apns-token.ts';
 import { Http2Pool, type Http2PoolOptions, type Http2Result } from './http2-pool.ts';
 import type { PushOutcome, PushService } from './provider.ts';
+import { pushName } from './push-name.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
 export const APNS_PRODUCTION = 'https://api.push.apple.com';
@@ -52,7 +53,7 @@ export function createApns(options: ApnsOptions): PushService<ApnsDeviceToken> {
   return {
     async send({ isSandbox, token }, pushId) {
       // The same for every repetition: it is then the same notification.
-      const id = pushId === undefined ? randomUUID() : apnsId(token, pushId);
+      const id = pushId === undefined ? randomUUID() : pushName(token, pushId);
       const environment = isSandbox ? sandbox : production;
       for (let isRepeated = false; ; isRepeated = true) {
         const authorization = providerToken?.current(now());

@@ -4,9 +4,9 @@
  */
 
 import type { TokenDecryptor } from '../token-decrypt.ts';
-import { encryptedMessage, isEncrypted, type PlainToken, parsePlainToken } from '../token-format.ts';
+import { encryptedMessage, isEncrypted, laneOf, type PlainToken, parsePlainToken } from '../token-format.ts';
 import { tokenId } from '../tokens.ts';
-import type { Expiring, Provider, PushOutcome, PushService, RetryReason, ServiceName } from './provider.ts';
+import type { Expiring, LaneName, Provider, PushOutcome, PushService, RetryReason, ServiceName } from './provider.ts';
 
 /** Opened tokens kept: clients repeat the same ciphertext for months, and opening one costs a millisecond. About 5 MB. */
 const MAX_OPENED = 10_000;
@@ -65,10 +65,10 @@ export class Direct implements Provider, Expiring {
     return opened.ok ? this.deliver(opened.token, pushId) : opened.outcome;
   }
 
-  /** Which service a token belongs to, for limits per service; undefined when that cannot be said. Opening is remembered. */
-  async serviceOf(token: string): Promise<ServiceName | undefined> {
+  /** What fails together with a token's service, for limits of its own; undefined when that cannot be said. Opening is remembered. */
+  async laneOf(token: string): Promise<LaneName | undefined> {
     const opened = await this.open(token);
-    return opened.ok ? opened.token.service : undefined;
+    return opened.ok ? laneOf(opened.token) : undefined;
   }
 
   /** Decrypts and parses a token. Never rejects. */

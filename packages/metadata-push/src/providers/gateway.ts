@@ -1,11 +1,14 @@
 /**
  * [io] Pushes through a push gateway: `POST` of the raw token over kept-alive HTTP/1.1 connections. 200 is delivered, 410 a dead
- * token, everything else is tried again. `Push-Scope: token` is our own gateway's: this token waits, and no other. Source: notifiers/src/server.rs `/notify`, chatmaild/notifier.py.
+ * token, everything else is tried again. Source: notifiers/src/server.rs `/notify`, chatmaild/notifier.py.
+ * Our own gateway understands `Push-Id`, which tells repetitions from pushes that announce something else, and answers with `Push-Scope`:
+ * `token`, this token waits and no other; `untried`, and nothing was sent at all.
  * The HTTP client is undici's pool alone, loaded at first use: the whole of undici is 25 MB, which an idle relay does not need.
  */
 
 import type { Dispatcher, Pool } from 'undici';
 import type { Provider, PushOutcome, RetryReason } from './provider.ts';
+import { pushName } from './push-name.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
 /** From handing the request to the pool to the last byte of the answer. */
@@ -46,10 +49,10 @@ export function createGateway(options: GatewayOptions): Provider {
   return {
     name: 'gateway',
     prepare: async () => void (await pool()),
-    async send(token) {
+    async send(token, pushId) {
       try {
         const dispatcher = await pool();
-        return await post(dispatcher, pathname + search, token, timeoutMs, options.now);
+        return await post(dispatcher, { path: pathname + search, token, pushId }, timeoutMs, options.now);
       } catch {
         return { kind: 'retry', reason: 'error' };
       }
@@ -64,7 +67,18 @@ async function importPool(): Promise<typeof Pool> {
   return ((await import(path)) as { default: typeof Pool }).default;
 }
 
-function post(pool: Pool, path: string, token: string, timeoutMs: number, now: () => number): Promise<PushOutcome> {
+interface Post {
+  readonly path: string;
+  readonly token: string;
+  readonly pushId: number | undefined;
+}
+
+function post(pool: Pool, request: Post, timeoutMs: number, now: () => number): Promise<PushOutcome> {
+  const { path, token, pushId } = request;
+  const headers = {
+    'content-type': 'text/plain',
+    ...(pushId !== undefined && { 'push-id': pushName(token, pushId) }),
+  };
   return new Promise((resolve) => {
     let controller: Dispatcher.DispatchController | undefined;
     let outcome: PushOutcome = { kind: 'retry', reason: 'connection' };
@@ -83,7 +97,7 @@ function post(pool: Pool, path: string, token: string, timeoutMs: number, now: (
     };
     const timer = setTimeout(() => giveUp({ kind: 'retry', reason: 'timeout' }), timeoutMs);
     pool.dispatch(
-      { method: 'POST', path, body: token, headers: { 'content-type': 'text/plain' } },
+      { method: 'POST', path, body: token, headers },
       {
         onRequestStart(started) {
           controller = started;
@@ -114,10 +128,12 @@ function outcomeOf(
   if (status === 410) return { kind: 'dead' };
   const retryAfter = headers['retry-after'];
   const afterMs = typeof retryAfter === 'string' ? parseRetryAfter(retryAfter, now()) : undefined;
+  const after = afterMs !== undefined && { afterMs };
+  if (headers['push-scope'] === 'untried') return { kind: 'retry', reason: 'paused', ...after, scope: 'token' };
   return {
     kind: 'retry',
     reason: reasonOf(status),
-    ...(afterMs !== undefined && { afterMs }),
+    ...after,
     // What today's gateway says of a token it cannot read, and of nearly every failure of Apple's: of itself it says nothing by that.
     ...((headers['push-scope'] === 'token' || status === 500) && { scope: 'token' as const }),
   };

@@ -19,6 +19,9 @@ export type PushOutcome = (
 
 export type ServiceName = 'apns' | 'fcm' | 'ubports' | 'webpush';
 
+/** What works or fails as one: a service, or one of Apple's environments, which take different keys. */
+export type LaneName = ServiceName | 'apns-sandbox';
+
 /** Fixed words for the log and the metrics. */
 export type RetryReason =
   /** The class of a status that says nothing more precise. */
@@ -35,9 +38,9 @@ export type RetryReason =
   | 'malformed'
   /** The token is encrypted and could not be decrypted, although it may be meant for us. */
   | 'undecrypted'
-  /** Too many pushes of this service are on the wire. */
+  /** Too many pushes of this service are on the wire. It was not sent. */
   | 'busy'
-  /** The service fails, and is left alone for a while. */
+  /** The service fails, and is left alone for a while; or our gateway had no place for the push. It was not sent. */
   | 'paused'
   | 'timeout'
   | 'connection'

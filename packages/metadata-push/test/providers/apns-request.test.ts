@@ -1,7 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
-import { apnsId, apnsOutcome, apnsReason, REFUSED } from '../../src/providers/apns-request.ts';
+import { apnsOutcome, apnsReason, REFUSED } from '../../src/providers/apns-request.ts';
 import { ApnsProviderToken } from '../../src/providers/apns-token.ts';
+import { pushName } from '../../src/providers/push-name.ts';
 import { readJwt } from '../support/jwt.ts';
 
 t.test('every documented answer', async (t) => {
@@ -66,11 +67,11 @@ t.test('what is about the token only', async (t) => {
 });
 
 t.test('the name of a notification', async (t) => {
-  const id = apnsId('aabb', 1_800_000_000_000);
+  const id = pushName('aabb', 1_800_000_000_000);
   t.match(id, /^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/, 'a UUID, version 8');
-  t.equal(apnsId('aabb', 1_800_000_000_000), id, 'the same push, in whatever process');
-  t.not(apnsId('aabb', 1_800_000_000_001), id, 'another push');
-  t.not(apnsId('aabc', 1_800_000_000_000), id, 'another device');
+  t.equal(pushName('aabb', 1_800_000_000_000), id, 'the same push, in whatever process');
+  t.not(pushName('aabb', 1_800_000_000_001), id, 'another push');
+  t.not(pushName('aabc', 1_800_000_000_000), id, 'another device');
 });
 
 t.test('answers nobody documented', async (t) => {

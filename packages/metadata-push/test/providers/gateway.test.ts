@@ -57,6 +57,25 @@ t.test('the request', async (t) => {
   t.ok(sockets.size <= 2, 'over the connections there are');
 });
 
+t.test('the name of a push', async (t) => {
+  const names: unknown[] = [];
+  answer = (response, request) => {
+    names.push(request.headers['push-id']);
+    response.end();
+  };
+  for (const [token, id] of [
+    ['a', 1],
+    ['a', 1],
+    ['a', 2],
+    ['b', 1],
+    ['a', undefined],
+  ] as const)
+    await gateway.send(token, id);
+  t.equal(names[1], names[0], 'is that of its repetitions');
+  t.equal(new Set(names).size, 4, 'and of no other');
+  t.equal(names[4], undefined);
+});
+
 t.test('outcomes', async (t) => {
   const after = (value: string) => (response: ServerResponse) =>
     void response.writeHead(429, { 'retry-after': value }).end();
@@ -85,6 +104,11 @@ t.test('outcomes', async (t) => {
       (response) => void response.writeHead(429, { 'retry-after': '60', 'push-scope': 'token' }).end(),
       { kind: 'retry', reason: 'status-4xx', afterMs: 60_000, scope: 'token' },
       'only this token is to wait',
+    ],
+    [
+      (response) => void response.writeHead(503, { 'retry-after': '60', 'push-scope': 'untried' }).end(),
+      { kind: 'retry', reason: 'paused', afterMs: 60_000, scope: 'token' },
+      'and was not sent',
     ],
     [() => {}, { kind: 'retry', reason: 'timeout' }, 'a gateway that hangs'],
     [(response) => void response.socket!.resetAndDestroy(), { kind: 'retry', reason: 'connection' }, 'a reset'],
