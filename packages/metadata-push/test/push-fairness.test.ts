@@ -19,7 +19,8 @@ const service = <T>(send: (token: T) => Promise<PushOutcome>) => ({ send, close:
 const working = () => service(async () => ({ kind: 'delivered' }));
 
 async function start(t: Test, services: Services, options: Partial<GatewayServerOptions> = {}) {
-  const direct = new Direct({ services, decryptor: undefined, maxWebPush: 512, onKeyringError: () => {} });
+  const limits = { maxWebPush: 512, maxPerWebPushHost: 64 };
+  const direct = new Direct({ services, decryptor: undefined, ...limits, onKeyringError: () => {} });
   const gateway = createPushGateway({ direct: () => direct, metrics: NO_METRICS, ...options });
   const { server, drain } = gateway.open();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

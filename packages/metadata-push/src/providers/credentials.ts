@@ -21,6 +21,8 @@ import type { VapidIdentity } from './webpush-request.ts';
 
 /** Web pushes on the wire at once; more than the pusher ever sends, so that this bounds the gateway only. */
 const MAX_WEB_PUSH = 512;
+/** Four times the connections to one host, so that a moment's many pushes to one that answers find a place. */
+const MAX_PER_WEB_PUSH_HOST = 64;
 /** Failures of one kind are said once in this time. */
 const SAY_AGAIN_MS = 60_000;
 
@@ -89,6 +91,7 @@ export function createDirect(config: DirectConfig, log: Logger): Direct {
     services,
     decryptor: keyring === undefined ? undefined : createTokenDecryptor(keyring),
     maxWebPush: MAX_WEB_PUSH,
+    maxPerWebPushHost: MAX_PER_WEB_PUSH_HOST,
     certificateEndsAt: apns?.tls && certificateEnd(apns.tls),
     onKeyringError: (error) => sayKeyring(() => log.error('push_openpgp_keys cannot be used', { error })),
   });

@@ -20,8 +20,10 @@ export interface DirectOptions {
   readonly services: Services;
   /** Undefined: encrypted tokens are not configured. */
   readonly decryptor: TokenDecryptor | undefined;
-  /** Web pushes on the wire at once. Anybody can name an endpoint that never answers; the others must not wait behind it. */
+  /** Web pushes on the wire at once. Anybody can name an endpoint that never answers; other services must not wait behind it. */
   readonly maxWebPush: number;
+  /** Of those, so many to one host: nor must other endpoints. */
+  readonly maxPerWebPushHost: number;
   /** When the certificate we are known by ends, ms since the epoch; undefined: there is none. */
   readonly certificateEndsAt?: number | undefined;
   /** Told of a keyring that cannot be used; its message is for the operator. */
@@ -42,6 +44,8 @@ export class Direct implements Provider, Expiring {
   readonly #options: DirectOptions;
   readonly #opened = new Map<string, OpenedToken & { ok: true }>();
   #webPushes = 0;
+  /** How many of those there are for each host; one without any is not in it. */
+  readonly #webPushesByHost = new Map<string, number>();
 
   constructor(options: DirectOptions) {
     this.#options = options;
@@ -140,14 +144,21 @@ export class Direct implements Provider, Expiring {
   }
 
   async #sendWebPush(service: PushService<TokenOf<'webpush'>>, token: TokenOf<'webpush'>): Promise<PushOutcome> {
-    if (this.#webPushes >= this.#options.maxWebPush) return { kind: 'retry', reason: 'busy' };
+    const { maxWebPush, maxPerWebPushHost } = this.#options;
+    const { hostname } = token.endpoint;
+    const toHost = this.#webPushesByHost.get(hostname) ?? 0;
+    if (this.#webPushes >= maxWebPush || toHost >= maxPerWebPushHost) return { kind: 'retry', reason: 'busy' };
     this.#webPushes++;
+    this.#webPushesByHost.set(hostname, toHost + 1);
     try {
       const outcome = await service.send(token);
       // Whatever an endpoint answers, or does not: everybody may name one of their own.
       return outcome.kind === 'retry' ? { ...outcome, scope: 'token' } : outcome;
     } finally {
       this.#webPushes--;
+      const left = this.#webPushesByHost.get(hostname)! - 1;
+      if (left > 0) this.#webPushesByHost.set(hostname, left);
+      else this.#webPushesByHost.delete(hostname);
     }
   }
 }

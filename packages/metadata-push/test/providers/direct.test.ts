@@ -22,7 +22,8 @@ class Recorder implements PushService<object> {
 }
 
 function directOf(services: Services, options: Partial<DirectOptions> = {}) {
-  return new Direct({ services, decryptor: undefined, maxWebPush: 2, onKeyringError: () => {}, ...options });
+  const limits = { maxWebPush: 2, maxPerWebPushHost: 2 };
+  return new Direct({ services, decryptor: undefined, ...limits, onKeyringError: () => {}, ...options });
 }
 
 t.test('every token goes to its service', async (t) => {
@@ -134,4 +135,20 @@ t.test('endpoints that never answer leave room for the others', async (t) => {
   t.match(await direct.send(WEB), { afterMs: 86_400_000, scope: 'token' }, 'an endpoint speaks for its token only');
   webpush.answer = async () => ({ kind: 'delivered' });
   t.same(await direct.send(WEB), { kind: 'delivered', via: 'webpush' }, 'and there is room again');
+});
+
+t.test('endpoints of one host that never answer leave room for other hosts', async (t) => {
+  const webpush = new Recorder();
+  const direct = directOf({ webpush }, { maxWebPush: 512, maxPerWebPushHost: 64 });
+  const ends: ((outcome: PushOutcome) => void)[] = [];
+  webpush.answer = () => new Promise((resolve) => void ends.push(resolve));
+  const at = (origin: string) => direct.send(WEB.replace('https://push.example', origin));
+  const waiting = Array.from({ length: 64 }, (_, n) => at(`https://hang.example:${n + 1}`));
+  t.match(await at('https://HANG.example'), { reason: 'busy' }, 'whatever the port');
+  webpush.answer = async () => ({ kind: 'delivered' });
+  t.match(await at('https://push.example'), { kind: 'delivered' });
+  for (const end of ends) end({ kind: 'retry', reason: 'timeout' });
+  await Promise.all(waiting);
+  for (let n = 0; n < 100; n++)
+    t.match(await at('https://hang.example'), { kind: 'delivered' }, 'and it has room again');
 });
