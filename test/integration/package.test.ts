@@ -67,7 +67,7 @@ test('what the package says of itself', () => {
     'postfix',
     'dovecot-imapd',
     'dovecot-lmtpd',
-    'dovecot-auth-lua',
+    'dovecot-auth-lua | dovecot-core (<< 1:2.4)',
     'libatomic1',
     'ca-certificates',
   ]) {

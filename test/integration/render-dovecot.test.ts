@@ -102,7 +102,13 @@ async function start(version: '2.3' | '2.4', imap: RelayLayout['imap']): Promise
     logs: { postfix: undefined, dovecot: `${directory}/log/dovecot.log` },
     contact: 'operator@example.org',
     imap,
-    limits: { ...INSTALLED.limits, mailboxBytes: MAILBOX_MIB * MIB, imapConnections: 100, smtpConnections: 100 },
+    limits: {
+      ...INSTALLED.limits,
+      messageBytes: 2 * MIB,
+      mailboxBytes: MAILBOX_MIB * MIB,
+      imapConnections: 100,
+      smtpConnections: 100,
+    },
   };
   await makeCertificate(layout.certificate, '127.0.0.1');
   writeFileSync(`${directory}/chatmail.ini`, demoIni(layout, `${directory}/state`, gateway.url));
